@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The volume block: what changes about the volume as a whole, kept exact by every transaction,
+//! so that mounting after a crash has nothing to count.
+//!
+//! ```text
+//!    0        common header, owner 0
+//!   64  u64   free blocks of all groups (a never used group counts all its blocks but one)
+//!   72  u64   inodes in use
+//!   80        orphan tree: u64 root block (0: empty), u32 height, u32 zero
+//!   96        zero
+//! ```
+
+/// Byte offset of the count of free blocks.
+pub const FREE: usize = 64;
+/// Byte offset of the count of inodes in use.
+pub const INODES: usize = 72;
+/// Byte offset of the orphan tree's root.
+pub const ORPHAN_ROOT: usize = 80;

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One type for each unit, so that a file offset is never taken for a disk address.
+//!
+//! All arithmetic saturates or is checked: the numbers may come from a hostile disk.
+
+use core::fmt;
+
+macro_rules! unit {
+    ($(#[$doc:meta])* $name:ident, $raw:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub $raw);
+
+        impl $name {
+            /// The value moved up by `n`, stopping at the largest value.
+            #[inline]
+            pub const fn add(self, n: $raw) -> Self {
+                Self(self.0.saturating_add(n))
+            }
+
+            /// The distance from `from` to `self`; 0 where `from` lies beyond `self`.
+            #[inline]
+            pub const fn since(self, from: Self) -> $raw {
+                self.0.saturating_sub(from.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+unit! {
+    /// A block of the volume, counted in file system blocks from its start.
+    FsBlock, u64
+}
+unit! {
+    /// A block of a file, counted in file system blocks from its start.
+    FileBlock, u64
+}
+unit! {
+    /// The number of an allocation group.
+    AgNumber, u32
+}
+unit! {
+    /// A block inside an allocation group, counted from the group's first block.
+    AgBlock, u32
+}
+unit! {
+    /// An inode number: the inode block's address times slots a block, plus the slot.
+    Ino, u64
+}
+
+impl FsBlock {
+    /// No block. Block 0 holds the superblock, so no pointer ever names it.
+    pub const NULL: FsBlock = FsBlock(0);
+
+    /// Whether this is [`FsBlock::NULL`].
+    #[inline]
+    pub const fn is_null(self) -> bool {
+        self.0 == 0
+    }
+}
