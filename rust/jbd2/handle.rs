@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handles: a task's part in a transaction.
+
+use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    prelude::*,
+    sync::rcu,
+    types::NotThreadSafe,
+};
+
+use super::{Credits, Tid};
+use crate::linux::{
+    bindings,
+    buffer_head::{BufferHead, BufferLock},
+};
+
+/// The part of a task in the running transaction.
+///
+/// All changes made under a handle reach the disk together, or none of them does. Dropping it ends
+/// that part as [`Handle::stop`] does, except that nobody is told of an error; nothing is undone.
+///
+/// A handle is bound to its task, and memory allocations of that task do not enter file systems
+/// (`GFP_NOFS`) while it is open.
+///
+/// # Invariants
+///
+/// `handle` is the current task's open handle on a loaded journal that lives for `'j`, with one of its
+/// references ours, and `triggers` is null or what that journal's buffers get as triggers, valid as
+/// long as the journal.
+#[must_use = "the handle is stopped when it is dropped"]
+pub struct Handle<'j> {
+    handle: NonNull<bindings::handle_t>,
+    triggers: *mut bindings::jbd2_buffer_trigger_type,
+    _journal: PhantomData<&'j ()>,
+    _task: NotThreadSafe,
+}
+
+/// Credits set aside to be used by a later handle.
+///
+/// Unlike [`Journal::start`](super::Journal::start), starting it does not wait for log space or for a
+/// commit, so that it may be done where those would deadlock, as at the end of writeback.
+///
+/// # Invariants
+///
+/// `handle` is a reserved handle, not started, which is ours, of a journal that lives for `'j`;
+/// `triggers` as for [`Handle`].
+#[must_use = "the credits are given back when the reservation is dropped"]
+pub struct Reservation<'j> {
+    handle: NonNull<bindings::handle_t>,
+    triggers: *mut bindings::jbd2_buffer_trigger_type,
+    _journal: PhantomData<&'j ()>,
+}
+
+// SAFETY: A handle that has not been started belongs to no task, and its credits are counted
+// atomically.
+unsafe impl Send for Reservation<'_> {}
+
+impl<'j> Handle<'j> {
+    /// Starts a handle, or joins the one that the task has open.
+    ///
+    /// # Safety
+    ///
+    /// `journal` must be a loaded journal that lives for `'j`, and so must `triggers` if not null.
+    pub(super) unsafe fn start(
+        journal: *mut bindings::journal_t,
+        triggers: *mut bindings::jbd2_buffer_trigger_type,
+        credits: Credits,
+    ) -> Result<Self> {
+        let (blocks, revokes) = credits.to_c()?;
+        // SAFETY: Always callable in a task's context.
+        let current = unsafe { bindings::journal_current_handle() };
+        let nested = !current.is_null();
+        if nested {
+            // SAFETY: File systems keep nothing but their open handle there; it belongs to this task.
+            let transaction = unsafe { (*current).__bindgen_anon_1.h_transaction };
+            if transaction.is_null() {
+                return Err(EROFS);
+            }
+            // SAFETY: An open handle keeps its transaction.
+            if unsafe { (*transaction).t_journal } != journal {
+                return Err(EINVAL);
+            }
+        }
+        // SAFETY: By the safety requirements; if there is a current handle, it is of this journal.
+        let handle = from_err_ptr(unsafe {
+            bindings::jbd2__journal_start(
+                journal,
+                blocks,
+                0,
+                revokes,
+                bindings::GFP_NOFS,
+                0,
+                0,
+            )
+        })?;
+        // INVARIANT: Started just now, or the task's own with a reference more; the rest by the
+        // safety requirements.
+        let handle = Self {
+            handle: NonNull::new(handle).ok_or(EROFS)?,
+            triggers,
+            _journal: PhantomData,
+            _task: NotThreadSafe,
+        };
+        if nested && !handle.extend(credits)? {
+            return Err(ENOSPC);
+        }
+        Ok(handle)
+    }
+
+    /// Starts a handle with a reservation for another.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Handle::start`].
+    pub(super) unsafe fn start_with_reservation(
+        journal: *mut bindings::journal_t,
+        triggers: *mut bindings::jbd2_buffer_trigger_type,
+        credits: Credits,
+        reserved: u32,
+    ) -> Result<(Self, Reservation<'j>)> {
+        let (blocks, revokes) = credits.to_c()?;
+        let (reserved, _) = Credits::blocks(reserved.max(1)).to_c()?;
+        // SAFETY: Always callable in a task's context.
+        if unsafe { bindings::journal_info_set() } {
+            return Err(EBUSY);
+        }
+        // SAFETY: By the safety requirements; there is no current handle.
+        let handle = from_err_ptr(unsafe {
+            bindings::jbd2__journal_start(
+                journal,
+                blocks,
+                reserved,
+                revokes,
+                bindings::GFP_NOFS,
+                0,
+                0,
+            )
+        })?;
+        // INVARIANT: Started just now; the rest by the safety requirements.
+        let handle = Self {
+            handle: NonNull::new(handle).ok_or(EROFS)?,
+            triggers,
+            _journal: PhantomData,
+            _task: NotThreadSafe,
+        };
+        // SAFETY: The handle is ours; it came with a reserved one, which we take off it.
+        let reserved = unsafe {
+            core::mem::replace(&mut (*handle.as_ptr()).h_rsv_handle, core::ptr::null_mut())
+        };
+        // INVARIANT: Taken off, it is ours.
+        let reservation = Reservation {
+            handle: NonNull::new(reserved).ok_or(EINVAL)?,
+            triggers,
+            _journal: PhantomData,
+        };
+        Ok((handle, reservation))
+    }
+
+    fn as_ptr(&self) -> *mut bindings::handle_t {
+        self.handle.as_ptr()
+    }
+
+    /// The transaction. [`None`] after a restart has failed.
+    fn transaction(&self) -> Option<NonNull<bindings::transaction_t>> {
+        // SAFETY: By the type invariant; only this task changes the field.
+        NonNull::new(unsafe { (*self.as_ptr()).__bindgen_anon_1.h_transaction })
+    }
+
+    /// The number of the transaction.
+    ///
+    /// Fails with `EROFS` after a restart has failed.
+    pub fn tid(&self) -> Result<Tid> {
+        let transaction = self.transaction().ok_or(EROFS)?;
+        // SAFETY: An open handle keeps its transaction, whose number does not change.
+        Ok(Tid(unsafe { (*transaction.as_ptr()).t_tid }))
+    }
+
+    /// Whether the journal, or the handle, has failed: nothing done under it will be on disk.
+    pub fn is_aborted(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::is_handle_aborted(self.as_ptr()) }
+    }
+
+    /// Has [`Handle::stop`] start the commit, for somebody who will wait for it.
+    pub fn set_sync(&self) {
+        // SAFETY: By the type invariant; only this task accesses the flags.
+        unsafe { (*self.as_ptr()).set_h_sync(1) };
+    }
+
+    /// Which credits are left.
+    pub fn credits(&self) -> Credits {
+        if self.transaction().is_none() {
+            return Credits::default();
+        }
+        // SAFETY: By the type invariant, with a transaction; only this task accesses the fields.
+        let (blocks, revokes) = unsafe {
+            (
+                bindings::jbd2_handle_buffer_credits(self.as_ptr()),
+                (*self.as_ptr()).h_revoke_credits,
+            )
+        };
+        Credits {
+            blocks: u32::try_from(blocks).unwrap_or(0),
+            revokes: u32::try_from(revokes).unwrap_or(0),
+        }
+    }
+
+    /// Whether at least `credits` are left.
+    pub fn has_credits(&self, credits: Credits) -> bool {
+        let left = self.credits();
+        left.blocks >= credits.blocks && left.revokes >= credits.revokes
+    }
+
+    /// Tries to get `more` credits.
+    ///
+    /// Gives `false` if the transaction has no room for them or is about to commit: then the
+    /// operation must be brought to a state that may be on disk, and [`Handle::restart`].
+    pub fn extend(&self, more: Credits) -> Result<bool> {
+        let (blocks, revokes) = more.to_c()?;
+        // SAFETY: By the type invariant; the C function checks for a failed restart itself.
+        let ret = unsafe { bindings::jbd2_journal_extend(self.as_ptr(), blocks, revokes) };
+        if ret > 0 {
+            return Ok(false);
+        }
+        to_result(ret)?;
+        Ok(true)
+    }
+
+    /// Ends the part in this transaction and starts one in another, with new credits.
+    ///
+    /// What has been done up to here may be on disk without what follows. Access to buffers must be
+    /// asked for again. Waits for log space: locks that others need to end their handles must not be
+    /// held. Fails with `EBUSY` if the handle is nested. After another failure the handle can only
+    /// be stopped.
+    pub fn restart(&mut self, credits: Credits) -> Result {
+        let (blocks, revokes) = credits.to_c()?;
+        // SAFETY: By the type invariant; only this task accesses the field.
+        if unsafe { (*self.as_ptr()).h_ref } != 1 {
+            return Err(EBUSY);
+        }
+        if self.is_aborted() {
+            return Err(EROFS);
+        }
+        // SAFETY: By the type invariant; no other `Handle` of this task shares it.
+        to_result(unsafe {
+            bindings::jbd2__journal_restart(self.as_ptr(), blocks, revokes, bindings::GFP_NOFS)
+        })
+    }
+
+    /// Makes sure that `credits` are left, by extending or restarting the handle.
+    ///
+    /// Returns whether it was restarted; see [`Handle::restart`] for what that means.
+    pub fn ensure(&mut self, credits: Credits) -> Result<bool> {
+        if self.has_credits(credits) {
+            return Ok(false);
+        }
+        let left = self.credits();
+        let more = Credits {
+            blocks: credits.blocks.saturating_sub(left.blocks),
+            revokes: credits.revokes.saturating_sub(left.revokes),
+        };
+        if self.extend(more)? {
+            return Ok(false);
+        }
+        self.restart(credits)?;
+        Ok(true)
+    }
+
+    /// Whether `buffer` is part of the running transaction, so that its journal head stays attached
+    /// until the handle ends or forgets it.
+    fn granted(&self, buffer: &BufferHead) -> bool {
+        let Some(transaction) = self.transaction() else {
+            return false;
+        };
+        let transaction = transaction.as_ptr();
+        // As `jbd2_write_access_granted()` does it, and why, is told there: the journal head may be
+        // freed and reused for another buffer while we look, but once it is seen to belong to our
+        // transaction and to our buffer, it stays.
+        let _rcu = rcu::read_lock();
+        if !buffer.test_state(bindings::jbd_state_bits_BH_JBD) {
+            return false;
+        }
+        let bh = buffer.as_ptr();
+        // SAFETY: The buffer head is valid; the field is read once.
+        let jh = unsafe { (&raw const (*bh).b_private).read_volatile() }
+            .cast::<bindings::journal_head>();
+        if jh.is_null() {
+            return false;
+        }
+        // SAFETY: Journal heads are type safe by RCU, and we are in its read-side critical section;
+        // the fields are read once.
+        let (owner, next) = unsafe {
+            (
+                (&raw const (*jh).b_transaction).read_volatile(),
+                (&raw const (*jh).b_next_transaction).read_volatile(),
+            )
+        };
+        if owner != transaction && next != transaction {
+            return false;
+        }
+        // SAFETY: No requirements.
+        unsafe { bindings::smp_mb() };
+        // SAFETY: As above.
+        unsafe { (&raw const (*jh).b_bh).read_volatile() == bh }
+    }
+
+    /// Gives `buffer`, which is part of the transaction, the journal's triggers.
+    fn set_triggers(&self, buffer: &BufferHead) {
+        // SAFETY: The caller has just got access to the buffer, so its journal head stays attached
+        // while the handle is open. What is stored there stays valid as long as the journal.
+        unsafe {
+            let jh = (*buffer.as_ptr())
+                .b_private
+                .cast::<bindings::journal_head>();
+            let triggers = &raw mut (*jh).b_triggers;
+            if triggers.read_volatile() != self.triggers {
+                triggers.write_volatile(self.triggers);
+            }
+        }
+    }
+
+    /// Makes `buffer` part of the transaction, in order to change it.
+    ///
+    /// To be called before each change under a new handle or restart; then change the content, then
+    /// [`Handle::dirty_metadata`]. Waits if the block is just being written to the log.
+    pub fn get_write_access(&self, buffer: &BufferHead) -> Result {
+        // SAFETY: By the type invariants.
+        to_result(unsafe {
+            bindings::jbd2_journal_get_write_access(self.as_ptr(), buffer.as_ptr())
+        })?;
+        self.set_triggers(buffer);
+        Ok(())
+    }
+
+    /// Makes the buffer of a newly allocated block part of the transaction, its old content being
+    /// of no interest.
+    ///
+    /// Its content is to be filled in, and declared valid, while the lock is held. Aborts the journal
+    /// if the block is still in use by an older transaction, which means that the file system's idea
+    /// of free space is wrong.
+    pub fn get_create_access(&self, locked: &BufferLock<'_>) -> Result {
+        let buffer = locked.buffer();
+        if self.transaction().is_none() {
+            return Err(EROFS);
+        }
+        // SAFETY: By the type invariants; the buffer is locked.
+        to_result(unsafe {
+            bindings::jbd2_journal_get_create_access(self.as_ptr(), buffer.as_ptr())
+        })?;
+        self.set_triggers(buffer);
+        Ok(())
+    }
+
+    /// Makes the buffer of a newly allocated block part of the transaction, filled with zeroes.
+    pub fn create_zeroed(&self, buffer: &BufferHead) -> Result {
+        let locked = buffer.lock();
+        self.get_create_access(&locked)?;
+        locked.zero();
+        Ok(())
+    }
+
+    /// Has the content of `buffer`, which has been changed, written with the transaction.
+    ///
+    /// The first time this is said of a buffer in a transaction costs a credit. Fails with `EINVAL`
+    /// without access to the buffer.
+    pub fn dirty_metadata(&self, buffer: &BufferHead) -> Result {
+        if !self.granted(buffer) {
+            return Err(if self.is_aborted() { EROFS } else { EINVAL });
+        }
+        // SAFETY: By the type invariants; the journal head that the function accesses without a
+        // reference stays attached to the buffer, as it is part of our transaction.
+        to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_ptr(), buffer.as_ptr()) })
+    }
+
+    /// Takes `buffer` out of the transaction: its block has been freed, its content is never to be
+    /// written to its place.
+    ///
+    /// If an earlier transaction may have it in the log, it must be [revoked](Handle::revoke) instead.
+    pub fn forget(&self, buffer: BufferHead) -> Result {
+        if self.transaction().is_none() {
+            return Err(EROFS);
+        }
+        buffer.clear_verified();
+        let bh = buffer.into_raw();
+        // SAFETY: By the type invariant, and the buffer's reference is given away.
+        let ret = unsafe { bindings::jbd2_journal_forget(self.as_ptr(), bh) };
+        let ret = to_result(ret);
+        if ret == Err(EROFS) {
+            // The one case in which the function does nothing at all.
+            // SAFETY: The reference is still ours.
+            unsafe { bindings::__brelse(bh) };
+        }
+        ret
+    }
+
+    /// Forgets `block`, which has been freed, and has recovery not replay what earlier transactions
+    /// have of it in the log, as it may hold something else by then.
+    ///
+    /// Costs a revoke credit. Fails with `ENOSPC` if there is none, and with `EIO` if the block has
+    /// been revoked already: it has been freed twice.
+    pub fn revoke(&self, block: u64, buffer: Option<BufferHead>) -> Result {
+        if self.is_aborted() {
+            return Err(EROFS);
+        }
+        if self.credits().revokes == 0 {
+            return Err(ENOSPC);
+        }
+        // The function would drop the buffer's reference in some cases of error and not in others:
+        // it may find the buffer itself, and it is forgotten afterwards.
+        // SAFETY: By the type invariant, and the handle has a transaction, as it is not aborted.
+        to_result(unsafe {
+            bindings::jbd2_journal_revoke(self.as_ptr(), block, core::ptr::null_mut())
+        })?;
+        buffer.map_or(Ok(()), |buffer| self.forget(buffer))
+    }
+
+    /// Ends this part in the transaction.
+    ///
+    /// Fails with `EIO` if the journal has been aborted: what has been done will not be on disk.
+    pub fn stop(self) -> Result {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: By the type invariant; the reference is given back, and not once more by `drop`.
+        to_result(unsafe { bindings::jbd2_journal_stop(this.as_ptr()) })
+    }
+}
+
+impl Drop for Handle<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the reference is given back.
+        unsafe { bindings::jbd2_journal_stop(self.as_ptr()) };
+    }
+}
+
+impl<'j> Reservation<'j> {
+    /// Starts the handle.
+    ///
+    /// Fails with `EBUSY` if the task has a handle open.
+    pub fn start(self) -> Result<Handle<'j>> {
+        // SAFETY: Always callable in a task's context.
+        if unsafe { bindings::journal_info_set() } {
+            return Err(EBUSY);
+        }
+        let this = ManuallyDrop::new(self);
+        // SAFETY: By the type invariant; the handle is either started or freed.
+        to_result(unsafe { bindings::jbd2_journal_start_reserved(this.handle.as_ptr(), 0, 0) })?;
+        // INVARIANT: Started just now; the rest by the type invariant.
+        Ok(Handle {
+            handle: this.handle,
+            triggers: this.triggers,
+            _journal: PhantomData,
+            _task: NotThreadSafe,
+        })
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, the handle is ours and not started.
+        unsafe { bindings::jbd2_journal_free_reserved(self.handle.as_ptr()) };
+    }
+}
