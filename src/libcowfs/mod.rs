@@ -22,6 +22,7 @@
 
 pub mod block;
 pub mod btree;
+pub mod cow;
 pub mod error;
 pub mod ondisk;
 pub mod platform;

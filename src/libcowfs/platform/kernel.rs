@@ -101,6 +101,14 @@ impl<K: Ord + Copy, V: Copy> Map<K, V> {
         self.0.remove(key)
     }
 
+    /// Moves the entry of key `from` to key `to` with a new value, which cannot fail for memory.
+    /// Does nothing if there is no such entry.
+    pub fn rekey(&mut self, from: &K, to: K, value: V) {
+        if let Some(node) = self.0.remove_node(from) {
+            self.0.insert(node.into_reservation().into_node(to, value));
+        }
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &K) -> Option<V> {
         self.0.get(key).copied()

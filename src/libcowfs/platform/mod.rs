@@ -6,8 +6,12 @@
 //!                 kernel.rs (built with the module)        native.rs (tools and tests)
 //!   Vec<T>        kernel::alloc::KVVec                     alloc::vec::Vec
 //!   Map<K, V>     kernel::rbtree::RBTree                   alloc::collections::BTreeMap
+//!   Hint          kernel::sync::atomic::Atomic<u32>        core::sync::atomic::AtomicU32
 //!   crc32c        the kernel's crc32c()                    crate crc32c
 //! ```
+
+mod hint;
+pub use self::hint::Hint;
 
 #[cfg(MODULE)]
 mod kernel;

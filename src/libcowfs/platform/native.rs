@@ -75,7 +75,7 @@ impl<T> DerefMut for Vec<T> {
 }
 
 /// An ordered map.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Map<K: Ord, V>(BTreeMap<K, V>);
 
 impl<K: Ord + Copy, V: Copy> Map<K, V> {
@@ -101,6 +101,14 @@ impl<K: Ord + Copy, V: Copy> Map<K, V> {
     /// Removes `key` and returns its value.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         self.0.remove(key)
+    }
+
+    /// Moves the entry of key `from` to key `to` with a new value, which cannot fail for memory.
+    /// Does nothing if there is no such entry.
+    pub fn rekey(&mut self, from: &K, to: K, value: V) {
+        if self.0.remove(from).is_some() {
+            self.0.insert(to, value);
+        }
     }
 
     /// The value of `key`.
