@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * selftest.h - what every C selftest includes.
+ *
+ * A test program has one subject and uses the kernel's kselftest harness.  It
+ * finds the file system under test mounted at $TEST_DIR, and each of its tests
+ * starts in an empty directory of its own there: TEST_F(fs, name).
+ */
+#ifndef SELFTEST_H
+#define SELFTEST_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+
+#include <kselftest_harness.h>
+
+#include "file.h"
+#include "system.h"
+
+/* An emulated CPU is slow; the runner bounds the program as a whole, too. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 120
+
+/* The call succeeds; else say which errno it failed with. */
+#define ASSERT_OK(call) \
+	ASSERT_NE(-1, (long)(call)) TH_LOG("%s: %s", #call, strerror(errno))
+#define EXPECT_OK(call) \
+	EXPECT_NE(-1, (long)(call)) TH_LOG("%s: %s", #call, strerror(errno))
+
+/* The call fails with exactly this errno. */
+#define EXPECT_ERRNO(expected, call) do {				\
+	errno = 0;							\
+	long result_ = (long)(call);					\
+	int errno_ = errno;						\
+	EXPECT_EQ(-1, result_) TH_LOG("%s succeeded", #call);		\
+	if (result_ == -1)						\
+		EXPECT_EQ((expected), errno_)				\
+			TH_LOG("%s: %s", #call, strerror(errno_));	\
+} while (0)
+
+/* Skip the test if the file system does not offer the operation at all. */
+#define UNLESS_SUPPORTED(call) do {					\
+	if ((long)(call) == -1) {					\
+		if (errno == EOPNOTSUPP || errno == ENOTTY)		\
+			SKIP(return, "%s: not supported", #call);	\
+		ASSERT_EQ(0, errno) TH_LOG("%s: %s", #call, strerror(errno)); \
+	}								\
+} while (0)
+
+FIXTURE(fs) {
+	off_t blk;	/* block size of the file system */
+};
+
+FIXTURE_SETUP(fs)
+{
+	const char *top = getenv("TEST_DIR");
+	struct statvfs st;
+
+	ASSERT_NE(NULL, top) TH_LOG("TEST_DIR is not set: start me with selftests/run");
+	ASSERT_OK(chdir(top));
+	ASSERT_OK(mkdir(_metadata->name, 0755));
+	ASSERT_OK(chdir(_metadata->name));
+	ASSERT_OK(statvfs(".", &st));
+	self->blk = st.f_bsize;
+}
+
+FIXTURE_TEARDOWN(fs)
+{
+}
+
+#endif
