@@ -75,7 +75,7 @@ impl<R: Rule> CowFork<R> {
     /// The first part of `range` that has no blocks (holes and delalloc), with the window that may
     /// be staged with it: out to the next multiples of `hint` blocks and on to the end of a
     /// delalloc piece that such a boundary would cut, but never over what is staged already nor
-    /// out of `within`. `None` if all of `range` has blocks.
+    /// out of `within`, in which `range` lies. `None` if all of `range` has blocks.
     pub fn gap(&self, range: FileRange, hint: u32, within: FileRange) -> Option<Gap> {
         let mut need = range;
         while let Some(staged) = self.first_staged(need) {
@@ -89,10 +89,11 @@ impl<R: Rule> CowFork<R> {
             return None;
         }
         let hint = u64::from(hint.max(1));
-        let (start, goal) = self.start_of_window(need.start, hint, within);
+        let start = self.start_of_window(need.start, hint, within);
         let end = self.end_of_window(need.end(), hint, within);
         let window = FileRange::between(start, end);
         if window.len <= u64::from(u32::MAX) {
+            let goal = self.goal(start, hint);
             return Some(Gap { need, window, goal });
         }
         // Blocks are staged by 32-bit counts: what is needed comes first.
@@ -104,23 +105,15 @@ impl<R: Rule> CowFork<R> {
         })
     }
 
-    /// Where the window around a gap that begins at `from` begins, and the block that would
-    /// continue there what is staged shortly before.
-    fn start_of_window(
-        &self,
-        from: FileBlock,
-        hint: u64,
-        within: FileRange,
-    ) -> (FileBlock, Option<FsBlock>) {
+    /// Where the window around a gap that begins at `from` begins.
+    fn start_of_window(&self, from: FileBlock, hint: u64, within: FileRange) -> FileBlock {
         let limit = FileBlock(from.0 - from.0 % hint)
             .max(within.start)
             .min(from);
         let mut at = from;
-        while let Some(left) = before(at).and_then(|at| self.pieces.at_or_before(at)) {
-            if let Some(disk) = left.state.disk() {
-                let start = limit.max(left.end());
-                let near = start.since(left.end()) < hint;
-                return (start, near.then(|| disk.add(start.since(left.file))));
+        while let Some(left) = self.before(at) {
+            if left.state != State::Delalloc {
+                return limit.max(left.end());
             }
             if left.file <= limit {
                 let cut = left.end() > limit;
@@ -129,11 +122,28 @@ impl<R: Rule> CowFork<R> {
                 } else {
                     limit
                 };
-                return (start.min(from), None);
+                return start.min(from);
             }
             at = left.file;
         }
-        (limit, None)
+        limit
+    }
+
+    /// The block that would continue at `start` what is staged less than `hint` blocks before.
+    fn goal(&self, start: FileBlock, hint: u64) -> Option<FsBlock> {
+        let left = self.before(start)?;
+        let near = start.since(left.end()) < hint;
+        Some(
+            left.state
+                .disk()
+                .filter(|_| near)?
+                .add(start.since(left.file)),
+        )
+    }
+
+    /// The last piece that begins before `at`.
+    fn before(&self, at: FileBlock) -> Option<Piece> {
+        self.pieces.at_or_before(FileBlock(at.0.checked_sub(1)?))
     }
 
     /// Where the window around a gap that ends before `from` ends.
@@ -143,8 +153,8 @@ impl<R: Rule> CowFork<R> {
         if let Some(staged) = self.first_staged(FileRange::between(from, limit)) {
             return staged.file.max(from);
         }
-        match before(limit).and_then(|last| self.pieces.containing(last)) {
-            Some(piece) if piece.state == State::Delalloc => {
+        match self.before(limit) {
+            Some(piece) if piece.state == State::Delalloc && piece.end() > limit => {
                 piece.end().min(within.end()).max(limit)
             }
             _ => limit,
@@ -200,8 +210,4 @@ impl<R: Rule> CowFork<R> {
         }
         Ok(cancelled)
     }
-}
-
-fn before(at: FileBlock) -> Option<FileBlock> {
-    at.0.checked_sub(1).map(FileBlock)
 }
