@@ -16,7 +16,7 @@
 use super::block::Block;
 use super::error::Result;
 use super::ondisk::{Geometry, Kind};
-use super::space::{GroupState, VolumeState};
+use super::space::{GroupState, Hints, VolumeState};
 use super::units::{AgNumber, FsBlock};
 
 /// Reads verified metadata blocks.
@@ -26,6 +26,9 @@ pub trait Reader {
 
     /// The volume's fixed layout.
     fn geometry(&self) -> &Geometry;
+
+    /// What is remembered about where space may be found: one object for each mounted volume.
+    fn hints(&self) -> &Hints;
 
     /// Reads the metadata block at `at`, which must be of `kind`.
     ///
@@ -49,6 +52,10 @@ pub trait Reader {
 /// Group locks and the volume lock are innermost: at most one of them is held at a time, so no
 /// closure given to `in_group`, `with_group` or `with_volume` may call any of the three.
 pub trait Transaction: Reader {
+    /// The number of the journal's transaction that this is part of. A later one has a greater
+    /// number.
+    fn id(&self) -> u64;
+
     /// Makes `buf` part of the transaction. To be called before its first byte is changed; calling
     /// it again is cheap. On an error nothing may be changed.
     fn modify(&mut self, buf: &Self::Buf) -> Result;
@@ -85,10 +92,14 @@ pub trait Transaction: Reader {
 
     /// The blocks `[at, at + len)`, which lie in one group, were freed on disk. They may be
     /// allocated again only when this transaction is on disk: the provider then calls
-    /// [`GroupState::give_back`]. Adds to the volume's count of free blocks.
+    /// [`GroupState::give_back`]. Adds to the volume's count of free blocks. Called with the
+    /// group's lock held.
     fn freed(&mut self, at: FsBlock, len: u32);
 
     /// The blocks `[at, at + len)` were marked used on disk. Takes from the volume's count of
-    /// free blocks.
+    /// free blocks. Called with the group's lock held.
+    ///
+    /// Blocks of the groups' own trees come from the groups' reserve, which the volume's count
+    /// does not tell apart: neither of these two is called for them (see [`super::space`]).
     fn used(&mut self, at: FsBlock, len: u32);
 }

@@ -14,11 +14,12 @@
 //!  104        inode block tree:      same
 //!  120        free inode tree:       same
 //!  136        zero
-//!  160        bitmap, bit n of 64-bit little-endian words: block n is used
+//!  160        bitmap, bit n of 64-bit little-endian words: block n is used; zero beyond `blocks`
 //! ```
 //!
 //! A group that never held anything has no header yet: its summary byte is 0, all its blocks but
-//! the header are free, and the header is written when the group is first used.
+//! the header (and a superblock's backup) are free, and the header is written when the group is
+//! first used.
 
 use super::super::block::Block;
 use super::super::error::{Error, Result};

@@ -4,8 +4,11 @@
 //! reading the headers of those without.
 //!
 //! The byte is 0 for a group that was never used, else 1 + the number of binary digits of the
-//! group's count of free blocks (1: full, 2: one free, 3: two or three, ...). It changes only
-//! when the count passes a power of two, so allocating seldom touches the summary.
+//! group's room (1: none, 2: one block, 3: two or three, ...). It changes only when the room passes
+//! a power of two, so allocating seldom touches the summary.
+//!
+//! A group's room is what of its free blocks may be used for anything but its own trees:
+//! [`super::super::space::room`].
 
 use super::super::units::{AgNumber, FsBlock};
 use super::{header, Geometry};
@@ -13,19 +16,9 @@ use super::{header, Geometry};
 /// The byte of a group that was never used.
 pub const UNUSED: u8 = 0;
 
-/// The byte of a used group with `free` free blocks.
-pub const fn class(free: u32) -> u8 {
-    (1 + (u32::BITS - free.leading_zeros())) as u8
-}
-
-/// The fewest free blocks a group with this byte has; `group_len` is what an unused one has.
-pub const fn at_least(class: u8, group_len: u32) -> u32 {
-    match class {
-        UNUSED => group_len.saturating_sub(1),
-        1 => 0,
-        n if n <= 33 => 1 << (n - 2),
-        _ => 0,
-    }
+/// The byte of a used group with room for `room` blocks.
+pub const fn class(room: u32) -> u8 {
+    (1 + (u32::BITS - room.leading_zeros())) as u8
 }
 
 /// The summary block of group `ag` and the byte offset of its byte in it.

@@ -5,13 +5,14 @@
 //!
 //! ```text
 //!    0        common header, owner 0
-//!   64  u64   free blocks of all groups (a never used group counts all its blocks but one)
+//!   64  u64   blocks of all groups that are free or used by the group's own trees (of a never
+//!             used group: all but the header's and that of a superblock's backup)
 //!   72  u64   inodes in use
 //!   80        orphan tree: u64 root block (0: empty), u32 height, u32 zero
 //!   96        zero
 //! ```
 
-/// Byte offset of the count of free blocks.
+/// Byte offset of the count of blocks that are free or used by the groups' own trees.
 pub const FREE: usize = 64;
 /// Byte offset of the count of inodes in use.
 pub const INODES: usize = 72;
