@@ -8,4 +8,6 @@
 #[path = "../../../src/libcowfs/mod.rs"]
 pub mod libcowfs;
 
+pub mod mem;
+
 pub use libcowfs::*;

@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing a tree: records of one leaf are exchanged for others, and whatever that demands of
+//! the nodes above.
+//!
+//! A transaction cannot be taken back, so a change must not fail half-way for lack of space. It
+//! first looks how many nodes it needs and allocates them all; after that only a broken disk can
+//! stop it.
+//!
+//! **Shadowing** (Rodeh, "B-trees, Shadowing, and Clones", 2008). Trees of clones share nodes. A
+//! node is shared if it, or any node above it, has more than one holder. Before a leaf changes,
+//! all nodes on its path from the topmost one with several holders down are copied:
+//!
+//! ```text
+//!     A      B                A      B                    counts of references
+//!      \    /                 |      |
+//!       r 2          B        r 1    r' 1                 r loses one, its children gain one
+//!      /    \      ─────►     | \   /|
+//!     x 1    y 1   changes    |  \ / |
+//!                  below y    x 2  y'1                    y was y 2 for a moment: copied too
+//!                              \__/ y 1
+//! ```
+//!
+//! **Splitting.** A node that overflows is split in half, except at the tree's right edge, where
+//! the left part stays full: records added in ascending order leave full nodes behind.
+//!
+//! **Merging.** A node that falls below half its capacity is merged with a neighbour below the
+//! same parent, if both fit in one node and the neighbour is not shared. An empty node goes away.
+
+use super::super::block::Block;
+use super::super::error::{Error, Result};
+use super::super::ondisk::header;
+use super::super::store::Transaction;
+use super::super::units::FsBlock;
+use super::cursor::Step;
+use super::node::{self, Branch};
+use super::{Array, Cursor, Layout, Owner, Record, Root, Tree, MAX_ADD, MAX_HEIGHT};
+
+/// What the path demands before its leaf can change.
+struct Plan {
+    /// Nodes to copy: this many levels from the leaf up.
+    shadows: usize,
+    /// Nodes to add.
+    splits: usize,
+}
+
+/// Blocks allocated for a change, in the order of their use.
+struct Spares {
+    blocks: [FsBlock; 2 * MAX_HEIGHT + 1],
+    next: usize,
+}
+
+impl Spares {
+    /// Allocates `count` blocks, or none.
+    fn take<X, O>(tx: &mut X, owner: &mut O, near: FsBlock, count: usize) -> Result<Self>
+    where
+        X: Transaction,
+        O: Owner<X>,
+    {
+        let mut blocks = [FsBlock::NULL; 2 * MAX_HEIGHT + 1];
+        let mut have = 0;
+        for block in blocks.iter_mut().take(count) {
+            match owner.alloc(tx, near) {
+                Ok(at) => *block = at,
+                Err(error) => {
+                    for &block in blocks.iter().take(have) {
+                        owner.free(tx, block)?;
+                    }
+                    return Err(error);
+                }
+            }
+            have += 1;
+        }
+        Ok(Self { blocks, next: 0 })
+    }
+
+    fn next(&mut self) -> Result<FsBlock> {
+        let at = self.blocks.get(self.next).copied();
+        self.next += 1;
+        at.filter(|at| !at.is_null()).ok_or(Error::NoSpace)
+    }
+}
+
+impl<T: Tree, B: Block + Clone> Cursor<T, B> {
+    /// Adds `record` at the cursor, which was sent to its key by [`Cursor::seek`].
+    ///
+    /// # Errors
+    ///
+    /// `Exists` if the current record has its key; else as [`Cursor::splice`].
+    pub fn insert<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        record: <T::Leaf as Layout>::Record<'_>,
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        if self.key() == Some(record.key()) {
+            return Err(Error::Exists);
+        }
+        self.splice(tx, owner, root, self.index(), 0, &[record])
+    }
+
+    /// Removes the current record.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is none; else as [`Cursor::splice`].
+    pub fn remove<X, O>(&mut self, tx: &mut X, owner: &mut O, root: &mut Root) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let index = self.index().checked_sub(1).ok_or(Error::NotFound)?;
+        self.splice(tx, owner, root, index, 1, &[])
+    }
+
+    /// Puts `record` in the place of the current record.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is none; else as [`Cursor::splice`].
+    pub fn update<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        record: <T::Leaf as Layout>::Record<'_>,
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let index = self.index().checked_sub(1).ok_or(Error::NotFound)?;
+        self.splice(tx, owner, root, index, 1, &[record])
+    }
+
+    /// Exchanges the `remove` records from position `at` of the cursor's leaf on for `add` (at most
+    /// [`MAX_ADD`]), whose keys ascend, lie between those of the records beside them and in
+    /// [`Cursor::bounds`]. The cursor is nowhere after that; `root` may have changed and is the
+    /// caller's to store.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace` if there are not enough blocks for new nodes, `TooBig` if the tree cannot grow,
+    /// `Invalid` for positions and numbers out of range; nothing is changed then. `Corrupt` or `Io`:
+    /// the transaction is lost.
+    pub fn splice<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        at: usize,
+        remove: usize,
+        add: &[<T::Leaf as Layout>::Record<'_>],
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let done = if root.height == 0 {
+            self.plant(tx, owner, root, add)
+        } else {
+            self.change(tx, owner, root, at, remove, add)
+        };
+        self.clear();
+        done
+    }
+
+    /// How many nodes a [`Cursor::splice`] with these arguments would allocate, in a tree that
+    /// shares no nodes.
+    pub fn splits(
+        &self,
+        at: usize,
+        remove: usize,
+        add: &[<T::Leaf as Layout>::Record<'_>],
+    ) -> usize {
+        let Some(leaf) = self.block() else {
+            return 1;
+        };
+        if T::Leaf::fits(leaf, at, remove, add) {
+            return 0;
+        }
+        let full = Array::<Branch>::capacity(leaf.size());
+        let above = self
+            .nodes()
+            .skip(1)
+            .take_while(|node| node::count(*node) >= full);
+        // The leaf, all full nodes above it, and a new root above a full one.
+        let split = 1 + above.count();
+        split + usize::from(split == self.height)
+    }
+
+    /// The first records of an empty tree.
+    fn plant<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        add: &[<T::Leaf as Layout>::Record<'_>],
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        if add.is_empty() {
+            return Ok(());
+        }
+        if add.len() > MAX_ADD {
+            return Err(Error::Invalid);
+        }
+        let block = owner.alloc(tx, FsBlock::NULL)?;
+        let leaf = tx.create(block, T::KIND, owner.id())?;
+        T::Leaf::splice(&leaf, 0, 0, add);
+        *root = Root { block, height: 1 };
+        Ok(())
+    }
+
+    fn change<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        at: usize,
+        remove: usize,
+        add: &[<T::Leaf as Layout>::Record<'_>],
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let plan = self.plan(tx, owner, at, remove, add)?;
+        let near = node::address(self.node(0)?);
+        let mut spares = Spares::take(tx, owner, near, plan.shadows + plan.splits)?;
+        self.shadow(tx, owner, root, plan.shadows, &mut spares)?;
+        let leaf = self.node(0)?;
+        tx.modify(leaf)?;
+        if plan.splits > 0 {
+            let edge = self.bounds().1.is_none();
+            let new = tx.create(spares.next()?, T::KIND, owner.id())?;
+            split_splice::<T::Leaf, B>(leaf, &new, edge, at, remove, add);
+            let branch = Branch {
+                key: T::Leaf::key(&new, 0),
+                child: node::address(&new),
+            };
+            return self.grow(tx, owner, root, branch, edge, &mut spares);
+        }
+        T::Leaf::splice(leaf, at, remove, add);
+        if remove > add.len() {
+            self.shrink(tx, owner, root)?;
+        }
+        Ok(())
+    }
+
+    /// Looks what the change will need, and whether it can be done at all.
+    fn plan<X, O>(
+        &self,
+        tx: &mut X,
+        owner: &mut O,
+        at: usize,
+        remove: usize,
+        add: &[<T::Leaf as Layout>::Record<'_>],
+    ) -> Result<Plan>
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let leaf = self.node(0)?;
+        if at + remove > node::count(leaf) || add.len() > MAX_ADD {
+            return Err(Error::Invalid);
+        }
+        if !T::Leaf::storable(leaf, add) {
+            return Err(Error::TooBig);
+        }
+        let splits = self.splits(at, remove, add);
+        if splits > self.height && self.height == MAX_HEIGHT {
+            return Err(Error::TooBig);
+        }
+        for level in (0..self.height).rev() {
+            if owner.is_shared(tx, node::address(self.node(level)?))? {
+                let shadows = level + 1;
+                return Ok(Plan { shadows, splits });
+            }
+        }
+        Ok(Plan { shadows: 0, splits })
+    }
+
+    /// Copies the lowest `levels` nodes of the path, from the top down: below a node that was
+    /// just copied, every child has two holders.
+    fn shadow<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        levels: usize,
+        spares: &mut Spares,
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        for level in (0..levels).rev() {
+            let block = spares.next()?;
+            let copy = tx.create(block, T::KIND, owner.id())?;
+            let old = self.node(level)?;
+            let contents = old.size() - header::LEVEL;
+            copy.copy_from(old, header::LEVEL, header::LEVEL, contents);
+            owner.shadow(tx, old)?;
+            match self.path.get(level + 1) {
+                Some(Some(parent)) => {
+                    tx.modify(&parent.buf)?;
+                    node::set_child(&parent.buf, parent.index, block);
+                }
+                _ => root.block = block,
+            }
+            if let Some(Some(step)) = self.path.get_mut(level) {
+                step.buf = copy;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `branch`, a new node, to the right of the path's node below level 1, splitting the
+    /// nodes above that are full.
+    fn grow<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        mut branch: Branch,
+        edge: bool,
+        spares: &mut Spares,
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        for level in 1..self.height {
+            let Some(Some(Step { buf, index })) = self.path.get(level) else {
+                return Err(Error::Invalid);
+            };
+            let (at, add) = (index + 1, [branch]);
+            tx.modify(buf)?;
+            if Array::<Branch>::fits(buf, at, 0, &add) {
+                Array::<Branch>::splice(buf, at, 0, &add);
+                return Ok(());
+            }
+            let new = tx.create(spares.next()?, T::KIND, owner.id())?;
+            node::set_level(&new, level);
+            split_splice::<Array<Branch>, B>(buf, &new, edge, at, 0, &add);
+            branch = Branch {
+                key: Array::<Branch>::key(&new, 0),
+                child: node::address(&new),
+            };
+        }
+        let block = spares.next()?;
+        let top = tx.create(block, T::KIND, owner.id())?;
+        node::set_level(&top, self.height);
+        let old = Branch {
+            key: 0,
+            child: root.block,
+        };
+        Array::<Branch>::splice(&top, 0, 0, &[old, branch]);
+        *root = Root {
+            block,
+            height: root.height + 1,
+        };
+        Ok(())
+    }
+
+    /// After records were removed: drops empty nodes and merges sparse ones, from the leaf up.
+    fn shrink<X, O>(&mut self, tx: &mut X, owner: &mut O, root: &mut Root) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let top = self.height.saturating_sub(1);
+        for level in 0..top {
+            let node = self.node(level)?;
+            if node::count(node) == 0 {
+                let block = node::address(node);
+                let index = self.child_index(level + 1)?;
+                self.remove_child(tx, level + 1, index)?;
+                owner.free(tx, block)?;
+                continue;
+            }
+            let sparse = match level {
+                0 => T::Leaf::sparse(node),
+                _ => Array::<Branch>::sparse(node),
+            };
+            if !sparse || !self.merge(tx, owner, level)? {
+                break;
+            }
+        }
+        if node::count(self.node(top)?) == 0 {
+            owner.free(tx, root.block)?;
+            *root = Root::EMPTY;
+            return Ok(());
+        }
+        // A root with a single child is no use. Below it the path still holds, unless that child
+        // is another one than ours.
+        for level in (1..self.height).rev() {
+            let node = self.node(level)?;
+            if node::address(node) != root.block || node::count(node) > 1 {
+                break;
+            }
+            let child = node::child(node, 0);
+            owner.free(tx, root.block)?;
+            *root = Root {
+                block: child,
+                height: level as u8,
+            };
+        }
+        Ok(())
+    }
+
+    /// Merges the path's node at `level` with the one to its left or right, if that can be done.
+    fn merge<X, O>(&mut self, tx: &mut X, owner: &mut O, level: usize) -> Result<bool>
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let index = self.child_index(level + 1)?;
+        if let Some(before) = index.checked_sub(1) {
+            if let Some(left) = self.mergeable(tx, owner, level, before, true)? {
+                let node = self.node(level)?;
+                tx.modify(&left)?;
+                merge_nodes::<T::Leaf, B>(&left, node, level);
+                let block = node::address(node);
+                self.remove_child(tx, level + 1, index)?;
+                owner.free(tx, block)?;
+                self.set_step(level, left, 0);
+                self.set_index(level + 1, before);
+                return Ok(true);
+            }
+        }
+        let after = index + 1;
+        if after < node::count(self.node(level + 1)?) {
+            if let Some(right) = self.mergeable(tx, owner, level, after, false)? {
+                let node = self.node(level)?;
+                tx.modify(node)?;
+                merge_nodes::<T::Leaf, B>(node, &right, level);
+                self.remove_child(tx, level + 1, after)?;
+                owner.free(tx, node::address(&right))?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The neighbour of the path's node at `level`, its parent's child `index`, if the two can be
+    /// merged.
+    fn mergeable<X, O>(
+        &self,
+        tx: &mut X,
+        owner: &mut O,
+        level: usize,
+        index: usize,
+        is_left: bool,
+    ) -> Result<Option<B>>
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let at = node::child(self.node(level + 1)?, index);
+        let other = tx.read(at, T::KIND)?;
+        if node::level(&other) != level {
+            return Err(Error::Corrupt(at, "tree node of wrong level"));
+        }
+        let node = self.node(level)?;
+        let (left, right) = if is_left {
+            (&other, node)
+        } else {
+            (node, &other)
+        };
+        let fit = match level {
+            0 => T::Leaf::mergeable(left, right),
+            _ => Array::<Branch>::mergeable(left, right),
+        };
+        Ok((fit && !owner.is_shared(tx, at)?).then_some(other))
+    }
+
+    /// Removes child `index` of the path's node at `level`. The range of keys it had goes to the
+    /// child before it; that of the first child to the second.
+    fn remove_child<X>(&self, tx: &mut X, level: usize, index: usize) -> Result
+    where
+        X: Transaction<Buf = B>,
+    {
+        let node = self.node(level)?;
+        tx.modify(node)?;
+        if index == 0 && node::count(node) > 1 {
+            let second = Branch {
+                key: Array::<Branch>::key(node, 0),
+                child: node::child(node, 1),
+            };
+            Array::<Branch>::splice(node, 0, 2, &[second]);
+        } else {
+            Array::<Branch>::splice(node, index, 1, &[]);
+        }
+        Ok(())
+    }
+
+    /// The path's node at `level`.
+    fn node(&self, level: usize) -> Result<&B> {
+        match self.path.get(level) {
+            Some(Some(step)) => Ok(&step.buf),
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    fn child_index(&self, level: usize) -> Result<usize> {
+        match self.path.get(level) {
+            Some(Some(step)) => Ok(step.index),
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    fn set_index(&mut self, level: usize, index: usize) {
+        if let Some(Some(step)) = self.path.get_mut(level) {
+            step.index = index;
+        }
+    }
+
+    fn set_step(&mut self, level: usize, buf: B, index: usize) {
+        if let Some(step) = self.path.get_mut(level) {
+            *step = Some(Step { buf, index });
+        }
+    }
+}
+
+/// Splits the full node `buf` into itself and `new`, and makes the change in the part it belongs
+/// to.
+fn split_splice<L: Layout, B: Block>(
+    buf: &B,
+    new: &B,
+    edge: bool,
+    at: usize,
+    remove: usize,
+    add: &[L::Record<'_>],
+) {
+    let append = edge && at > 0 && at + remove == node::count(buf);
+    let middle = if append {
+        at
+    } else {
+        L::middle(buf, at, remove)
+    };
+    L::split(buf, new, middle);
+    if !append && at + remove <= middle {
+        L::splice(buf, at, remove, add);
+    } else {
+        L::splice(new, at.saturating_sub(middle), remove, add);
+    }
+}
+
+fn merge_nodes<L: Layout, B: Block>(left: &B, right: &B, level: usize) {
+    match level {
+        0 => L::merge(left, right),
+        _ => Array::<Branch>::merge(left, right),
+    }
+}
