@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Super blocks: mounted file systems.
+//!
+//! C header: [`include/linux/fs/super.h`](srctree/include/linux/fs/super.h)
+
+use super::{read_once, FileSystem};
+use crate::linux::bindings;
+use core::marker::PhantomData;
+use kernel::{error::to_result, prelude::*, types::Opaque};
+
+pub(super) mod freeze;
+pub(super) mod new;
+pub(super) mod operations;
+
+/// A mounted file system of type `F`.
+///
+/// # Invariants
+///
+/// - The super block is valid and of the type that a `Registration<F>` registered.
+/// - `s_fs_info` points to an `F::Info`, in a box that the super block owns.
+#[repr(transparent)]
+pub struct SuperBlock<F: FileSystem> {
+    sb: Opaque<bindings::super_block>,
+    _file_system: PhantomData<F>,
+}
+
+// SAFETY: A super block may be used from any thread, and so may `F::Info`.
+unsafe impl<F: FileSystem> Send for SuperBlock<F> {}
+
+// SAFETY: `struct super_block` does its own locking, and `F::Info` is `Sync`.
+unsafe impl<F: FileSystem> Sync for SuperBlock<F> {}
+
+impl<F: FileSystem> SuperBlock<F> {
+    /// # Safety
+    ///
+    /// `ptr` must point to a super block of `F` that stays valid for `'a`, and whose
+    /// `s_fs_info` is set and stays so for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: As promised by the caller; `Self` is transparent.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The C object.
+    pub(crate) fn as_raw(&self) -> *mut bindings::super_block {
+        self.sb.get()
+    }
+
+    /// The file system's own data.
+    pub fn info(&self) -> &F::Info {
+        // SAFETY: By the type invariants, it is set and lives as long as the super block.
+        unsafe { &*(*self.as_raw()).s_fs_info.cast() }
+    }
+
+    /// The name for messages: that of the block device.
+    pub fn name(&self) -> &CStr {
+        // SAFETY: The name is NUL-terminated, and changes only before the file system is used.
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_raw()).s_id).cast()) }
+    }
+
+    /// The block size.
+    pub fn block_size(&self) -> usize {
+        // SAFETY: The super block is valid by the type invariants.
+        unsafe { (*self.as_raw()).s_blocksize as usize }
+    }
+
+    /// The logarithm of the block size.
+    pub fn block_bits(&self) -> u8 {
+        // SAFETY: The super block is valid by the type invariants.
+        unsafe { (*self.as_raw()).s_blocksize_bits }
+    }
+
+    /// Whether it is mounted read-only, or became so by an error.
+    pub fn is_read_only(&self) -> bool {
+        // SAFETY: The super block is valid by the type invariants.
+        let flags = unsafe { read_once!((*self.as_raw()).s_flags) };
+        flags & bindings::SB_RDONLY != 0
+    }
+
+    /// Refuses changes from now on, as after an error of the volume.
+    pub fn force_read_only(&self) {
+        // SAFETY: The super block is valid by the type invariants.
+        unsafe { bindings::sb_force_rdonly(self.as_raw()) };
+    }
+
+    /// Whether it is in use: not being mounted or unmounted.
+    pub fn is_active(&self) -> bool {
+        // SAFETY: The super block is valid by the type invariants.
+        let flags = unsafe { read_once!((*self.as_raw()).s_flags) };
+        flags & bindings::SB_ACTIVE != 0
+    }
+
+    /// Writes all dirty data and metadata and waits for them.
+    ///
+    /// The caller keeps the file system from being unmounted and remounted: it runs in one of
+    /// its operations that are called with the super block locked, such as `reconfigure`.
+    pub fn sync_locked(&self) -> Result {
+        // SAFETY: The super block is valid by the type invariants.
+        to_result(unsafe { bindings::sync_filesystem(self.as_raw()) })
+    }
+}
