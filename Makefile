@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# cowfs: build it, try it and test it.  'make help' lists the targets.
+#
+# By default everything is compiled in a toolchain root and runs in a virtual
+# machine, both set up in $COWFS_CACHE (~/.cache/cowfs) from Debian's packages by
+# the scripts in qemu/.  With KDIR=, the module is built against that kernel tree
+# instead, by the machine's own compilers, and nothing is set up.
+
+ifndef KBUILD_EXTMOD	# kbuild reads Kbuild, not this file
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+
+COWFS_CACHE ?= $(HOME)/.cache/cowfs
+export COWFS_CACHE
+
+# What the guest gets: see qemu/boot.
+DISKS ?= 4G 4G
+MEMORY ?= 3072
+CPUS ?= 2
+
+series := 7.2 7.3
+build := $(CURDIR)/build
+
+ifdef KDIR
+in_toolchain :=
+prepared :=
+else
+override KDIR := $(COWFS_CACHE)/kernel/linux
+in_toolchain := qemu/in-toolchain
+prepared := kernel
+endif
+
+cargo := $(in_toolchain) cargo
+workspace := --manifest-path tools/Cargo.toml --workspace --locked
+guest := qemu/boot --memory $(MEMORY) --cpus $(CPUS) $(addprefix --disk ,$(DISKS)) \
+	$(build)/module/cowfs.ko $(build)/precure/cowfs_precure.ko $(build)/bin $(build)/selftests
+
+.PHONY: all
+all: module tools
+
+# --- set-up ---------------------------------------------------------------
+
+.PHONY: setup toolchain kernel test-programs guest
+setup:
+	+@$(MAKE) -j2 guest
+
+toolchain:
+	@qemu/toolchain
+
+kernel test-programs: toolchain
+	@qemu/$@
+
+guest: kernel test-programs
+	@qemu/guest
+
+# --- the module -----------------------------------------------------------
+
+# kbuild DIRECTORY VARIABLE...: compile the module into build/DIRECTORY, with the
+# compiler that the kernel was built with.
+define kbuild
+	@mkdir -p $(build)/$(1)
+	@$(in_toolchain) make -C $(KDIR) M=$(CURDIR) MO=$(build)/$(1) -j$$(nproc) \
+		--no-print-directory $(shell sed -n \
+			-e 's/^CONFIG_CC_IS_CLANG=y/LLVM=1/p' \
+			-e 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\).*/CC=\1/p' $(KDIR)/.config) \
+		$(2) modules
+endef
+
+.PHONY: module precure check-kdir
+module: check-kdir
+	$(call kbuild,module)
+
+precure: module
+	$(call kbuild,precure,COWFS_PRECURE=1)
+
+check-kdir: $(prepared)
+	@test -f $(KDIR)/.config || { \
+		echo "cowfs: KDIR=$(KDIR) is not a configured kernel tree" >&2; exit 1; }
+	@version=$$($(in_toolchain) make -s -C $(KDIR) kernelversion) || exit; \
+	case " $(series) " in \
+	*" $$(cut -d. -f1,2 <<<"$${version%%-*}") "*) ;; \
+	*) echo "cowfs: KDIR=$(KDIR) is Linux $$version; supported are $(series:=.x)" >&2; exit 1;; \
+	esac
+	@grep -q '^CONFIG_RUST=y' $(KDIR)/.config || { \
+		echo "cowfs: KDIR=$(KDIR) is configured without CONFIG_RUST=y, which cowfs needs" >&2; exit 1; }
+	@test -f $(KDIR)/rust/libkernel.rmeta || { \
+		echo "cowfs: KDIR=$(KDIR) has no Rust metadata: run 'make modules_prepare' in it" >&2; exit 1; }
+
+# --- the tools ------------------------------------------------------------
+
+# Cargo's target directory is shared by all checkouts, so what was built is
+# copied out of it under a lock.
+.PHONY: tools
+tools: $(prepared)
+	@mkdir -p $(build)/bin
+	@exec {lock}>$(COWFS_CACHE)/tools.lock; flock $$lock; set -o pipefail; \
+	$(cargo) build $(workspace) --release --message-format=json-render-diagnostics | \
+		sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | \
+		xargs -r install -t $(build)/bin
+
+# --- in the virtual machine -----------------------------------------------
+
+.PHONY: guest-files vm demo selftests selftests-precure bench
+guest-files: guest module precure tools
+	@$(in_toolchain) make -s -C selftests KDIR=$(KDIR) BUILD=$(build)/selftests
+
+vm demo selftests selftests-precure bench: guest-files
+
+vm:
+	@$(guest) --shell
+
+demo:
+	@$(guest) --timeout 600 --log $(build)/log/demo -- selftests/demo
+
+selftests:
+	@$(guest) --timeout 1500 --log $(build)/log/selftests -- selftests/run $(TESTS)
+
+# The proof that cow_race bites: it must find poison under the old rule.
+selftests-precure:
+	@$(guest) --timeout 600 --log $(build)/log/precure -- \
+		env MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
+
+# CPU cost needs ICOUNT=1, concurrency must not have it.
+bench:
+	@ICOUNT=1 $(guest) --timeout 7200 --log $(build)/log/bench -- selftests/bench cost
+	@$(guest) --timeout 7200 --log $(build)/log/bench-smp -- selftests/bench concurrency
+
+# --- checks ---------------------------------------------------------------
+
+.PHONY: check test lint lint-format lint-unsafe lint-shell lint-man lint-tools lint-module
+check:
+	+@.ci/check
+
+test: $(prepared)
+	$(cargo) test $(workspace) --no-fail-fast
+
+lint: lint-format lint-unsafe lint-shell lint-man lint-tools lint-module doc
+
+lint-format: $(prepared)
+	git ls-files -z '*.rs' | xargs -0r $(in_toolchain) rustfmt --check --edition 2021
+
+lint-unsafe:
+	! git grep -nw unsafe -- src tools ':!*.md' | grep -v 'forbid(unsafe_code)'
+
+lint-shell: $(prepared)
+	git grep -lzE '^#!/bin/(ba)?sh' | xargs -0r $(in_toolchain) shellcheck -x -P SCRIPTDIR
+
+lint-man: $(prepared)
+	git ls-files -z '*.[1-9]' | xargs -0r $(in_toolchain) mandoc -T lint -W warning
+
+lint-tools: $(prepared)
+	$(cargo) clippy $(workspace) --all-targets -- -Dwarnings
+
+lint-module: check-kdir
+	$(call kbuild,clippy,CLIPPY=1)
+
+.PHONY: doc
+doc: check-kdir
+	$(call kbuild,doc,COWFS_RUSTDOC=1)
+	RUSTDOCFLAGS=-Dwarnings $(cargo) doc $(workspace) --no-deps --document-private-items
+
+# --- the rest -------------------------------------------------------------
+
+.PHONY: clean distclean help
+clean:
+	rm -rf $(build)
+
+distclean: clean
+	rm -rf --one-file-system $(COWFS_CACHE)
+
+help:
+	@echo 'make            build cowfs.ko and the tools into build/'
+	@echo 'make KDIR=DIR   the same against your own kernel tree ($(series:=.x), CONFIG_RUST=y)'
+	@echo 'make demo       see cowfs at work in a virtual machine'
+	@echo 'make check      run every test; ends with "N passed, N failed"'
+	@echo 'make vm         a shell in the virtual machine, module and tools in place'
+	@echo 'make selftests  the tests that need a kernel (TESTS="name..." for some of them)'
+	@echo 'make test       the tests that need none'
+	@echo 'make bench      compare with xfs, btrfs and ext4'
+	@echo 'make lint       formatting, clippy, shellcheck, rustdoc'
+	@echo 'make doc        the documentation of the source'
+	@echo 'make setup      fetch and prepare all that the above needs (they do it themselves)'
+	@echo 'make clean      remove build/; make distclean removes $(COWFS_CACHE), too'
+	@echo
+	@echo 'DISKS="4G 4G", MEMORY=MiB, CPUS=N: the virtual machine; ACCEL=kvm|tcg, ICOUNT=1: see qemu/boot'
+
+endif
