@@ -4,7 +4,7 @@
 
 use super::super::error::{Error, Result};
 use super::super::store::{Reader, Transaction};
-use super::super::units::{AgNumber, FsBlock};
+use super::super::units::{AgBlock, AgNumber, FsBlock};
 use super::group;
 use super::search::Search;
 
@@ -17,11 +17,15 @@ pub enum Purpose {
     Tree,
 }
 
-/// The group that `[at, at + len)` lies in.
-fn group_of<R: Reader>(reader: &R, at: FsBlock, len: u32) -> Result<AgNumber> {
+/// The group that `[at, at + len)` lies in, and where in it.
+pub(super) fn group_of<R: Reader>(
+    reader: &R,
+    at: FsBlock,
+    len: u32,
+) -> Result<(AgNumber, AgBlock)> {
     let geometry = reader.geometry();
     match geometry.locate(at) {
-        Some((ag, _)) if geometry.in_one_group(at, len) => Ok(ag),
+        Some(place) if geometry.in_one_group(at, len) => Ok(place),
         _ => Err(Error::Corrupt(at, "blocks outside the groups")),
     }
 }
@@ -52,7 +56,7 @@ pub fn stage<R: Reader>(reader: &R, goal: FsBlock, want: u32) -> Result<(FsBlock
 ///
 /// `Corrupt` if they are not in one group.
 pub fn unstage<R: Reader>(reader: &R, at: FsBlock, len: u32) -> Result {
-    let ag = group_of(reader, at, len)?;
+    let (ag, _) = group_of(reader, at, len)?;
     reader.in_group(ag, |_, state| {
         state.unstage(at, len);
         Ok(())
@@ -69,7 +73,7 @@ pub fn unstage<R: Reader>(reader: &R, at: FsBlock, len: u32) -> Result {
 /// `Corrupt` if the disk says they are used already, and those of the transaction. They are still
 /// staged then.
 pub fn commit_staged<T: Transaction>(tx: &mut T, at: FsBlock, len: u32) -> Result {
-    let ag = group_of(tx, at, len)?;
+    let (ag, _) = group_of(tx, at, len)?;
     tx.with_group(ag, |tx, state| group::commit(tx, state, at, len))
 }
 
@@ -124,6 +128,6 @@ pub fn alloc<T: Transaction>(
 ///
 /// `Corrupt` if one of the blocks is free already.
 pub fn free<T: Transaction>(tx: &mut T, at: FsBlock, len: u32) -> Result {
-    let ag = group_of(tx, at, len)?;
+    let (ag, _) = group_of(tx, at, len)?;
     tx.with_group(ag, |tx, state| group::free(tx, state, at, len))
 }

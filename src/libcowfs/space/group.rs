@@ -9,7 +9,7 @@ use super::super::block::Block;
 use super::super::error::{Error, Result};
 use super::super::ondisk::superblock::has_backup;
 use super::super::ondisk::{group, summary, Kind};
-use super::super::store::Transaction;
+use super::super::store::{Reader, Transaction};
 use super::super::units::{AgBlock, FsBlock};
 use super::bitmap::words;
 use super::reserve;
@@ -56,6 +56,20 @@ fn all_are(header: &impl Block, used: bool, first: AgBlock, len: u32) -> bool {
         let word = header.u64(group::BITMAP + index * 8) & mask;
         word == if used { mask } else { 0 }
     })
+}
+
+/// Whether all of `[first, first + len)` are used on disk.
+pub(super) fn in_use<R: Reader>(
+    reader: &R,
+    state: &GroupState,
+    first: AgBlock,
+    len: u32,
+) -> Result<bool> {
+    if !state.initialised {
+        return Ok(false);
+    }
+    let header = reader.read(state.start, Kind::Group)?;
+    Ok(all_are(&header, true, first, len))
 }
 
 /// Turns the bits of `[first, first + len)` over.

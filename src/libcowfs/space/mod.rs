@@ -54,10 +54,14 @@ mod bitmap;
 pub mod credits;
 mod group;
 mod hints;
+pub mod inodes;
+pub mod orphans;
+pub mod refcount;
 mod reserve;
 mod root;
 mod search;
 mod state;
+mod tree;
 mod volume;
 
 pub use alloc::{alloc, commit_staged, free, stage, unstage, Purpose};

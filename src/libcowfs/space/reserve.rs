@@ -8,10 +8,12 @@
 //! its trees can need at the worst, and nothing else may take that.
 //!
 //! The worst: of `n` blocks, `i` hold inodes (at most [`inode_block_limit`]) and are in both inode
-//! trees, and each of the others has a record of its own in the reference count tree. Nodes are
-//! filled to a quarter on average at the least: a node below half is merged with a neighbour where
-//! both fit in one, so of two neighbours one is at least half full (see `btree/`); a few nodes
-//! more for those that have no neighbour under their parent.
+//! trees, and each of the others has a record of its own in the reference count tree. A node that
+//! falls below half is merged with a neighbour under the same parent where both fit in one (see
+//! `btree/`), so of two neighbours one is at least half full. With `c` records to a node, `k`
+//! nodes under one parent hold at least `k/2 - 1/2` times `c/2`, and all `m` nodes of a level
+//! at least `(m - parents) c/4`: `m <= 4 n / c + parents`. As `parents` is about `4 m / c` and `c` is 60
+//! at the least, an eighth more than `4 n / c`, and two for what is rounded, is enough.
 
 use super::super::ondisk::superblock::has_backup;
 use super::super::ondisk::{header, Geometry};
@@ -34,7 +36,8 @@ fn worst(records: u32, block_size: usize) -> (u32, u32) {
         if nodes <= 1 {
             return (total + 1, levels);
         }
-        total += nodes + nodes / 16 + 1;
+        nodes += nodes / 8 + 2;
+        total += nodes;
     }
 }
 
