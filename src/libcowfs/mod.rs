@@ -17,6 +17,7 @@
 //!   extent/                 a file's data fork: lookup, replace, clone, drop
 //!   cow/                    a file's CoW fork: delalloc, unwritten, real
 //!   dir/                    directories
+//!   format                  making a new volume
 //! ```
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ pub mod block;
 pub mod btree;
 pub mod cow;
 pub mod error;
+pub mod format;
 pub mod ondisk;
 pub mod platform;
 pub mod space;
