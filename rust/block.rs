@@ -55,7 +55,7 @@ impl BlockDevice {
     /// The device on which the file system is. Fails with `ENODEV` if there is none.
     pub fn of<F: FileSystem>(sb: &SuperBlock<F>) -> Result<Self> {
         // SAFETY: A valid super block; its device's file stays open as long as it.
-        let file = unsafe { (*sb.as_ptr()).s_bdev_file };
+        let file = unsafe { (*sb.as_raw()).s_bdev_file };
         let file = NonNull::new(file).ok_or(ENODEV)?;
         // SAFETY: The file is open.
         unsafe { bindings::get_file(file.as_ptr()) };
@@ -65,7 +65,7 @@ impl BlockDevice {
 
     /// The C object, valid as long as `self`.
     #[inline]
-    pub fn as_ptr(&self) -> *mut bindings::block_device {
+    pub fn as_raw(&self) -> *mut bindings::block_device {
         // SAFETY: By the type invariant.
         unsafe { bindings::file_bdev(self.file.as_ptr()) }
     }
@@ -73,62 +73,62 @@ impl BlockDevice {
     /// The size in bytes.
     pub fn size(&self) -> u64 {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_nr_bytes(self.as_ptr()) }
+        unsafe { bindings::bdev_nr_bytes(self.as_raw()) }
     }
 
     /// The least unit of I/O in bytes.
     pub fn logical_block_size(&self) -> u32 {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_logical_block_size(self.as_ptr()) }
+        unsafe { bindings::bdev_logical_block_size(self.as_raw()) }
     }
 
     /// The unit in which the device can write without reading first.
     pub fn physical_block_size(&self) -> u32 {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_physical_block_size(self.as_ptr()) }
+        unsafe { bindings::bdev_physical_block_size(self.as_raw()) }
     }
 
     /// How memory for direct I/O must be aligned, in bytes.
     pub fn memory_alignment(&self) -> u32 {
         // SAFETY: The device is open.
         // OVERFLOW: The C function gives a mask below a page.
-        unsafe { bindings::bdev_dma_alignment(self.as_ptr()) }.saturating_add(1)
+        unsafe { bindings::bdev_dma_alignment(self.as_raw()) }.saturating_add(1)
     }
 
     /// Whether the device seeks.
     pub fn rotational(&self) -> bool {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_rot(self.as_ptr()) }
+        unsafe { bindings::bdev_rot(self.as_raw()) }
     }
 
     /// Whether the device may lose what it acknowledged, unless it is flushed.
     pub fn has_write_cache(&self) -> bool {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_write_cache(self.as_ptr()) }
+        unsafe { bindings::bdev_write_cache(self.as_raw()) }
     }
 
     /// Whether the device accepts no writes.
     pub fn read_only(&self) -> bool {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_read_only(self.as_ptr()) }
+        unsafe { bindings::bdev_read_only(self.as_raw()) }
     }
 
     /// Whether [`BlockDevice::discard`] has a chance.
     pub fn can_discard(&self) -> bool {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_max_discard_sectors(self.as_ptr()) != 0 }
+        unsafe { bindings::bdev_max_discard_sectors(self.as_raw()) != 0 }
     }
 
     /// The unit in which the device discards, in bytes.
     pub fn discard_granularity(&self) -> u32 {
         // SAFETY: The device is open.
-        unsafe { bindings::bdev_discard_granularity(self.as_ptr()) }
+        unsafe { bindings::bdev_discard_granularity(self.as_raw()) }
     }
 
     /// Has the device write everything it acknowledged to stable storage. Sleeps.
     pub fn issue_flush(&self) -> Result {
         // SAFETY: The device is open.
-        to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
+        to_result(unsafe { bindings::blkdev_issue_flush(self.as_raw()) })
     }
 
     /// Tells the device that what is in `range` is of no interest any more. Sleeps.
@@ -136,7 +136,7 @@ impl BlockDevice {
         let (start, len) = range.sectors()?;
         // SAFETY: The device is open.
         to_result(unsafe {
-            bindings::blkdev_issue_discard(self.as_ptr(), start, len, bindings::GFP_NOFS)
+            bindings::blkdev_issue_discard(self.as_raw(), start, len, bindings::GFP_NOFS)
         })
     }
 
@@ -145,7 +145,7 @@ impl BlockDevice {
         let (start, len) = range.sectors()?;
         // SAFETY: The device is open.
         to_result(unsafe {
-            bindings::blkdev_issue_zeroout(self.as_ptr(), start, len, bindings::GFP_NOFS, 0)
+            bindings::blkdev_issue_zeroout(self.as_raw(), start, len, bindings::GFP_NOFS, 0)
         })
     }
 
@@ -154,19 +154,19 @@ impl BlockDevice {
     /// For blocks that were metadata once and now get data, which bypass the buffers.
     pub fn clean_aliases(&self, block: u64, count: u64) {
         // SAFETY: The device is open.
-        unsafe { bindings::clean_bdev_aliases(self.as_ptr(), block, count) };
+        unsafe { bindings::clean_bdev_aliases(self.as_raw(), block, count) };
     }
 
     /// Writes all dirty buffers of the device and waits. Sleeps.
     pub fn sync(&self) -> Result {
         // SAFETY: The device is open.
-        to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })
+        to_result(unsafe { bindings::sync_blockdev(self.as_raw()) })
     }
 
     /// Drops all clean buffers that nobody uses.
     pub fn invalidate(&self) {
         // SAFETY: The device is open.
-        unsafe { bindings::invalidate_bdev(self.as_ptr()) };
+        unsafe { bindings::invalidate_bdev(self.as_raw()) };
     }
 
     /// Freezes the file system on the device, as `fsfreeze` does, and syncs the device.
@@ -174,7 +174,7 @@ impl BlockDevice {
     /// Returns a guard that thaws it.
     pub fn freeze(&self) -> Result<Frozen> {
         // SAFETY: The device is open.
-        to_result(unsafe { bindings::bdev_freeze(self.as_ptr()) })?;
+        to_result(unsafe { bindings::bdev_freeze(self.as_raw()) })?;
         // INVARIANT: Frozen just now.
         Ok(Frozen {
             device: self.clone(),
@@ -203,7 +203,7 @@ impl kernel::fmt::Display for BlockDevice {
     fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
         // SAFETY: The device is open, so its disk is there, whose name ends with a NUL.
         let (name, partition) = unsafe {
-            let bdev = self.as_ptr();
+            let bdev = self.as_raw();
             let name = &raw const (*(*bdev).bd_disk).disk_name;
             (
                 CStr::from_char_ptr(name.cast()),
@@ -238,6 +238,6 @@ pub struct Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::bdev_thaw(self.device.as_ptr()) };
+        unsafe { bindings::bdev_thaw(self.device.as_raw()) };
     }
 }

@@ -79,7 +79,7 @@ impl BufferHead {
 
     /// The C object.
     #[inline]
-    pub fn as_ptr(&self) -> *mut bindings::buffer_head {
+    pub fn as_raw(&self) -> *mut bindings::buffer_head {
         self.bh.as_ptr()
     }
 
@@ -89,7 +89,7 @@ impl BufferHead {
     /// Fails with `EIO` if it cannot be read or does not exist. May sleep.
     pub fn bread<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Result<Self> {
         // SAFETY: `sb` is a valid super block; the function returns null or a new reference.
-        unsafe { Self::from_raw(bindings::sb_bread(sb.as_ptr(), block)) }.ok_or(EIO)
+        unsafe { Self::from_raw(bindings::sb_bread(sb.as_raw(), block)) }.ok_or(EIO)
     }
 
     /// The buffer of `block` without reading it: for blocks that will be overwritten as a whole.
@@ -97,12 +97,12 @@ impl BufferHead {
     /// Fails with `EIO` if there is no such block. May sleep.
     pub fn getblk<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Result<Self> {
         // SAFETY: As for `bread`.
-        unsafe { Self::from_raw(bindings::sb_getblk(sb.as_ptr(), block)) }.ok_or(EIO)
+        unsafe { Self::from_raw(bindings::sb_getblk(sb.as_raw(), block)) }.ok_or(EIO)
     }
 
     /// The buffer of `block` if it is in memory. May sleep.
     pub fn find<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Option<Self> {
-        let sb = sb.as_ptr();
+        let sb = sb.as_raw();
         // SAFETY: A valid super block's device and block size may be read; the function returns null
         // or a new reference.
         unsafe {
@@ -115,7 +115,7 @@ impl BufferHead {
 
     /// Starts reading `block` in the background, if it is not in memory.
     pub fn readahead<F: FileSystem>(sb: &SuperBlock<F>, block: u64) {
-        let sb = sb.as_ptr();
+        let sb = sb.as_raw();
         // SAFETY: A valid super block's device and block size may be read.
         unsafe {
             // CAST: A block size fits.
@@ -127,7 +127,7 @@ impl BufferHead {
     #[inline]
     pub fn block(&self) -> u64 {
         // SAFETY: By the type invariant; the number of a device's buffer does not change.
-        unsafe { (*self.as_ptr()).b_blocknr }
+        unsafe { (*self.as_raw()).b_blocknr }
     }
 
     /// The content.
@@ -137,8 +137,8 @@ impl BufferHead {
         // bytes, aligned to that, until the reference goes, which `'_` does not outlive. Nobody
         // makes Rust references to the page cache of a block device.
         unsafe {
-            let data = NonNull::new_unchecked((*self.as_ptr()).b_data.cast());
-            SharedBytes::from_raw(data, (*self.as_ptr()).b_size)
+            let data = NonNull::new_unchecked((*self.as_raw()).b_data.cast());
+            SharedBytes::from_raw(data, (*self.as_raw()).b_size)
         }
     }
 
@@ -146,7 +146,7 @@ impl BufferHead {
     #[inline]
     pub(super) fn test_state(&self, nr: u32) -> bool {
         // SAFETY: By the type invariant; a volatile read, since others may change other bits.
-        let state = unsafe { (&raw const (*self.as_ptr()).b_state).read_volatile() };
+        let state = unsafe { (&raw const (*self.as_raw()).b_state).read_volatile() };
         state & (1 << nr) != 0
     }
 
@@ -154,20 +154,20 @@ impl BufferHead {
     fn set_state(&self, nr: u32) {
         if !self.test_state(nr) {
             // SAFETY: By the type invariant; the bit operation is atomic.
-            unsafe { bindings::set_bit(nr as usize, &raw mut (*self.as_ptr()).b_state) };
+            unsafe { bindings::set_bit(nr as usize, &raw mut (*self.as_raw()).b_state) };
         }
     }
 
     fn clear_state(&self, nr: u32) {
         // SAFETY: By the type invariant; the bit operation is atomic.
-        unsafe { bindings::clear_bit(nr as usize, &raw mut (*self.as_ptr()).b_state) };
+        unsafe { bindings::clear_bit(nr as usize, &raw mut (*self.as_raw()).b_state) };
     }
 
     /// Whether the content is valid: read from disk, or declared so by [`BufferLock::set_uptodate`].
     #[inline]
     pub fn uptodate(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::buffer_uptodate(self.as_ptr()) }
+        unsafe { bindings::buffer_uptodate(self.as_raw()) }
     }
 
     /// Whether the buffer is waiting to be written to its place. Journaled buffers are not, until
@@ -226,14 +226,14 @@ impl BufferHead {
             return Err(EIO);
         }
         // SAFETY: By the type invariant; the buffer belongs to a device, as it is mapped.
-        let ret = unsafe { bindings::bh_read(self.as_ptr(), 0) };
+        let ret = unsafe { bindings::bh_read(self.as_raw(), 0) };
         to_result(ret.min(0))
     }
 
     /// Locks the buffer against I/O. Sleeps.
     pub fn lock(&self) -> BufferLock<'_> {
         // SAFETY: By the type invariant.
-        unsafe { bindings::lock_buffer(self.as_ptr()) };
+        unsafe { bindings::lock_buffer(self.as_raw()) };
         // INVARIANT: Locked just now.
         BufferLock { buffer: self }
     }
@@ -241,7 +241,7 @@ impl BufferHead {
     /// Waits until nobody has the buffer locked, so that I/O in flight is over.
     pub fn wait(&self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::wait_on_buffer(self.as_ptr()) };
+        unsafe { bindings::wait_on_buffer(self.as_raw()) };
     }
 
     /// Has the content written to its place some time. Not for journaled buffers, which are handed
@@ -251,14 +251,14 @@ impl BufferHead {
     pub fn mark_dirty(&self) {
         if self.uptodate() {
             // SAFETY: By the type invariant.
-            unsafe { bindings::mark_buffer_dirty(self.as_ptr()) };
+            unsafe { bindings::mark_buffer_dirty(self.as_raw()) };
         }
     }
 
     /// Writes the content to its place now, if the buffer is dirty, and waits. Sleeps.
     pub fn sync(&self) -> Result {
         // SAFETY: By the type invariant we have a reference.
-        to_result(unsafe { bindings::sync_dirty_buffer(self.as_ptr()) })
+        to_result(unsafe { bindings::sync_dirty_buffer(self.as_raw()) })
     }
 
     /// As [`BufferHead::sync`], and neither this content nor what the device acknowledged before it
@@ -268,7 +268,7 @@ impl BufferHead {
             | 1 << bindings::req_flag_bits___REQ_PREFLUSH
             | 1 << bindings::req_flag_bits___REQ_FUA;
         // SAFETY: By the type invariant we have a reference.
-        to_result(unsafe { bindings::__sync_dirty_buffer(self.as_ptr(), flags) })
+        to_result(unsafe { bindings::__sync_dirty_buffer(self.as_raw(), flags) })
     }
 
     /// Drops the reference and has the buffer's content not be written back. For blocks that have
@@ -283,7 +283,7 @@ impl Clone for BufferHead {
     #[inline]
     fn clone(&self) -> Self {
         // SAFETY: By the type invariant.
-        unsafe { bindings::get_bh(self.as_ptr()) };
+        unsafe { bindings::get_bh(self.as_raw()) };
         // INVARIANT: The new reference.
         Self { bh: self.bh }
     }
@@ -293,7 +293,7 @@ impl Drop for BufferHead {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: The reference of the type invariant is given back.
-        unsafe { bindings::__brelse(self.as_ptr()) };
+        unsafe { bindings::__brelse(self.as_raw()) };
     }
 }
 
@@ -318,7 +318,7 @@ impl BufferLock<'_> {
     #[inline]
     pub fn set_uptodate(&self) {
         // SAFETY: A valid buffer head by its type invariant, locked by ours.
-        unsafe { bindings::set_buffer_uptodate(self.buffer.as_ptr()) };
+        unsafe { bindings::set_buffer_uptodate(self.buffer.as_raw()) };
     }
 
     /// Fills the content with zeroes and declares it valid.
@@ -333,6 +333,6 @@ impl Drop for BufferLock<'_> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant, the lock is ours.
-        unsafe { bindings::unlock_buffer(self.buffer.as_ptr()) };
+        unsafe { bindings::unlock_buffer(self.buffer.as_raw()) };
     }
 }

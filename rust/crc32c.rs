@@ -9,20 +9,20 @@ use super::bindings;
 /// Continues the checksum `crc` with `data`.
 ///
 /// Neither the start value nor the result is inverted: the checksum of RFC 3720 is
-/// `!update(!0, data)`, and checksums of parts can be chained.
+/// `!crc32c(!0, data)`, and checksums of parts can be chained.
 #[inline]
-pub fn update(crc: u32, data: &[u8]) -> u32 {
+pub fn crc32c(crc: u32, data: &[u8]) -> u32 {
     // SAFETY: `data` is valid for reads of its length.
-    unsafe { update_raw(crc, data.as_ptr(), data.len()) }
+    unsafe { crc32c_raw(crc, data.as_ptr(), data.len()) }
 }
 
-/// As [`update`], for memory that others may write to.
+/// As [`crc32c`], for memory that others may write to.
 ///
 /// # Safety
 ///
 /// `data` must point to `len` bytes valid for reads.
 #[inline]
-pub(super) unsafe fn update_raw(crc: u32, data: *const u8, len: usize) -> u32 {
+pub(super) unsafe fn crc32c_raw(crc: u32, data: *const u8, len: usize) -> u32 {
     // SAFETY: By this function's safety requirements.
     unsafe { bindings::crc32c(crc, data.cast(), len) }
 }

@@ -150,9 +150,9 @@ impl<'a> SharedBytes<'a> {
         true
     }
 
-    scalar!(load_le16, store_le16, u16, u8, load_u8, store_u8);
-    scalar!(load_le32, store_le32, u32, u16, load_le16, store_le16);
-    scalar!(load_le64, store_le64, u64, u32, load_le32, store_le32);
+    scalar!(load_u16, store_u16, u16, u8, load_u8, store_u8);
+    scalar!(load_u32, store_u32, u32, u16, load_u16, store_u16);
+    scalar!(load_u64, store_u64, u64, u32, load_u32, store_u32);
 
     /// Copies the bytes at `offset` to `to`. Returns whether they are all inside.
     #[inline]
@@ -225,13 +225,13 @@ impl<'a> SharedBytes<'a> {
         Some(differ == 0)
     }
 
-    /// Continues the CRC32C `crc` with the `len` bytes at `offset`, as [`crc32c::update`] does.
+    /// Continues the CRC32C `crc` with the `len` bytes at `offset`, as [`crc32c::crc32c`] does.
     ///
     /// [`None`] if they are not all inside.
     #[inline]
     pub fn crc32c(&self, crc: u32, offset: usize, len: usize) -> Option<u32> {
         let at = self.range(offset, len)?;
         // SAFETY: `range` has checked the bounds; the C function is opaque to Rust.
-        Some(unsafe { crc32c::update_raw(crc, at, len) })
+        Some(unsafe { crc32c::crc32c_raw(crc, at, len) })
     }
 }

@@ -71,6 +71,12 @@ impl OwnedQueue {
         Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
     }
 
+    /// The C object.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::workqueue_struct {
+        self.0.as_ptr()
+    }
+
     /// Waits for all work queued up to now.
     pub fn flush(&self) {
         // SAFETY: By the type invariant.

@@ -176,6 +176,11 @@ __rust_helper bool rust_helper_bdev_read_only(struct block_device *bdev)
 
 /* iomap. */
 
+__rust_helper void rust_helper_bio_clear_complete_in_task(struct bio *bio)
+{
+	bio_clear_flag(bio, BIO_COMPLETE_IN_TASK);
+}
+
 __rust_helper void rust_helper_iomap_bio_read_folio(struct folio *folio,
 						    const struct iomap_ops *ops)
 {

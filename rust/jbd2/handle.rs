@@ -147,7 +147,7 @@ impl<'j> Handle<'j> {
         };
         // SAFETY: The handle is ours; it came with a reserved one, which we take off it.
         let reserved = unsafe {
-            core::mem::replace(&mut (*handle.as_ptr()).h_rsv_handle, core::ptr::null_mut())
+            core::mem::replace(&mut (*handle.as_raw()).h_rsv_handle, core::ptr::null_mut())
         };
         // INVARIANT: Taken off, it is ours.
         let reservation = Reservation {
@@ -158,14 +158,14 @@ impl<'j> Handle<'j> {
         Ok((handle, reservation))
     }
 
-    fn as_ptr(&self) -> *mut bindings::handle_t {
+    fn as_raw(&self) -> *mut bindings::handle_t {
         self.handle.as_ptr()
     }
 
     /// The transaction. [`None`] after a restart has failed.
     fn transaction(&self) -> Option<NonNull<bindings::transaction_t>> {
         // SAFETY: By the type invariant; only this task changes the field.
-        NonNull::new(unsafe { (*self.as_ptr()).__bindgen_anon_1.h_transaction })
+        NonNull::new(unsafe { (*self.as_raw()).__bindgen_anon_1.h_transaction })
     }
 
     /// The number of the transaction.
@@ -180,13 +180,13 @@ impl<'j> Handle<'j> {
     /// Whether the journal, or the handle, has failed: nothing done under it will be on disk.
     pub fn is_aborted(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::is_handle_aborted(self.as_ptr()) }
+        unsafe { bindings::is_handle_aborted(self.as_raw()) }
     }
 
     /// Has [`Handle::stop`] start the commit, for somebody who will wait for it.
     pub fn set_sync(&self) {
         // SAFETY: By the type invariant; only this task accesses the flags.
-        unsafe { (*self.as_ptr()).set_h_sync(1) };
+        unsafe { (*self.as_raw()).set_h_sync(1) };
     }
 
     /// Which credits are left.
@@ -197,8 +197,8 @@ impl<'j> Handle<'j> {
         // SAFETY: By the type invariant, with a transaction; only this task accesses the fields.
         let (blocks, revokes) = unsafe {
             (
-                bindings::jbd2_handle_buffer_credits(self.as_ptr()),
-                (*self.as_ptr()).h_revoke_credits,
+                bindings::jbd2_handle_buffer_credits(self.as_raw()),
+                (*self.as_raw()).h_revoke_credits,
             )
         };
         Credits {
@@ -220,7 +220,7 @@ impl<'j> Handle<'j> {
     pub fn extend(&self, more: Credits) -> Result<bool> {
         let (blocks, revokes) = more.to_c()?;
         // SAFETY: By the type invariant; the C function checks for a failed restart itself.
-        let ret = unsafe { bindings::jbd2_journal_extend(self.as_ptr(), blocks, revokes) };
+        let ret = unsafe { bindings::jbd2_journal_extend(self.as_raw(), blocks, revokes) };
         if ret > 0 {
             return Ok(false);
         }
@@ -237,7 +237,7 @@ impl<'j> Handle<'j> {
     pub fn restart(&mut self, credits: Credits) -> Result {
         let (blocks, revokes) = credits.to_c()?;
         // SAFETY: By the type invariant; only this task accesses the field.
-        if unsafe { (*self.as_ptr()).h_ref } != 1 {
+        if unsafe { (*self.as_raw()).h_ref } != 1 {
             return Err(EBUSY);
         }
         if self.is_aborted() {
@@ -245,7 +245,7 @@ impl<'j> Handle<'j> {
         }
         // SAFETY: By the type invariant; no other `Handle` of this task shares it.
         to_result(unsafe {
-            bindings::jbd2__journal_restart(self.as_ptr(), blocks, revokes, bindings::GFP_NOFS)
+            bindings::jbd2__journal_restart(self.as_raw(), blocks, revokes, bindings::GFP_NOFS)
         })
     }
 
@@ -282,7 +282,7 @@ impl<'j> Handle<'j> {
         if !buffer.test_state(bindings::jbd_state_bits_BH_JBD) {
             return false;
         }
-        let bh = buffer.as_ptr();
+        let bh = buffer.as_raw();
         // SAFETY: The buffer head is valid; the field is read once.
         let jh = unsafe { (&raw const (*bh).b_private).read_volatile() }
             .cast::<bindings::journal_head>();
@@ -311,7 +311,7 @@ impl<'j> Handle<'j> {
         // SAFETY: The caller has just got access to the buffer, so its journal head stays attached
         // while the handle is open. What is stored there stays valid as long as the journal.
         unsafe {
-            let jh = (*buffer.as_ptr())
+            let jh = (*buffer.as_raw())
                 .b_private
                 .cast::<bindings::journal_head>();
             let triggers = &raw mut (*jh).b_triggers;
@@ -328,7 +328,7 @@ impl<'j> Handle<'j> {
     pub fn get_write_access(&self, buffer: &BufferHead) -> Result {
         // SAFETY: By the type invariants.
         to_result(unsafe {
-            bindings::jbd2_journal_get_write_access(self.as_ptr(), buffer.as_ptr())
+            bindings::jbd2_journal_get_write_access(self.as_raw(), buffer.as_raw())
         })?;
         self.set_triggers(buffer);
         Ok(())
@@ -347,7 +347,7 @@ impl<'j> Handle<'j> {
         }
         // SAFETY: By the type invariants; the buffer is locked.
         to_result(unsafe {
-            bindings::jbd2_journal_get_create_access(self.as_ptr(), buffer.as_ptr())
+            bindings::jbd2_journal_get_create_access(self.as_raw(), buffer.as_raw())
         })?;
         self.set_triggers(buffer);
         Ok(())
@@ -371,7 +371,7 @@ impl<'j> Handle<'j> {
         }
         // SAFETY: By the type invariants; the journal head that the function accesses without a
         // reference stays attached to the buffer, as it is part of our transaction.
-        to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_ptr(), buffer.as_ptr()) })
+        to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_raw(), buffer.as_raw()) })
     }
 
     /// Takes `buffer` out of the transaction: its block has been freed, its content is never to be
@@ -385,7 +385,7 @@ impl<'j> Handle<'j> {
         buffer.clear_verified();
         let bh = buffer.into_raw();
         // SAFETY: By the type invariant, and the buffer's reference is given away.
-        let ret = unsafe { bindings::jbd2_journal_forget(self.as_ptr(), bh) };
+        let ret = unsafe { bindings::jbd2_journal_forget(self.as_raw(), bh) };
         let ret = to_result(ret);
         if ret == Err(EROFS) {
             // The one case in which the function does nothing at all.
@@ -411,7 +411,7 @@ impl<'j> Handle<'j> {
         // it may find the buffer itself, and it is forgotten afterwards.
         // SAFETY: By the type invariant, and the handle has a transaction, as it is not aborted.
         to_result(unsafe {
-            bindings::jbd2_journal_revoke(self.as_ptr(), block, core::ptr::null_mut())
+            bindings::jbd2_journal_revoke(self.as_raw(), block, core::ptr::null_mut())
         })?;
         buffer.map_or(Ok(()), |buffer| self.forget(buffer))
     }
@@ -422,14 +422,14 @@ impl<'j> Handle<'j> {
     pub fn stop(self) -> Result {
         let this = ManuallyDrop::new(self);
         // SAFETY: By the type invariant; the reference is given back, and not once more by `drop`.
-        to_result(unsafe { bindings::jbd2_journal_stop(this.as_ptr()) })
+        to_result(unsafe { bindings::jbd2_journal_stop(this.as_raw()) })
     }
 }
 
 impl Drop for Handle<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the reference is given back.
-        unsafe { bindings::jbd2_journal_stop(self.as_ptr()) };
+        unsafe { bindings::jbd2_journal_stop(self.as_raw()) };
     }
 }
 

@@ -99,7 +99,7 @@ impl<T: JournalOps> Journal<T> {
         let len = i32::try_from(blocks).map_err(|_| EFBIG)?;
         let block_size = i32::try_from(block_size).map_err(|_| EINVAL)?;
         let device = device.clone();
-        let bdev = device.as_ptr();
+        let bdev = device.as_raw();
         // SAFETY: The device is open, and stays so, see below.
         let journal = from_err_ptr(unsafe {
             bindings::jbd2_journal_init_dev(bdev, bdev, start, len, block_size)
@@ -122,7 +122,7 @@ impl<T: JournalOps> Journal<T> {
         }))
     }
 
-    fn as_ptr(&self) -> *mut bindings::journal_t {
+    fn as_raw(&self) -> *mut bindings::journal_t {
         self.journal.as_ptr()
     }
 
@@ -144,7 +144,7 @@ impl<T: JournalOps> Journal<T> {
             return Err(ENOSPC);
         }
         // SAFETY: By the type invariant, the journal is loaded; it lives as long as we do.
-        unsafe { Handle::start(self.as_ptr(), self.triggers(), credits) }
+        unsafe { Handle::start(self.as_raw(), self.triggers(), credits) }
     }
 
     /// Starts a handle with `credits` and sets `reserved` blocks aside for a later one.
@@ -160,7 +160,7 @@ impl<T: JournalOps> Journal<T> {
         }
         // SAFETY: As for `start`.
         unsafe {
-            Handle::start_with_reservation(self.as_ptr(), self.triggers(), credits, reserved)
+            Handle::start_with_reservation(self.as_raw(), self.triggers(), credits, reserved)
         }
     }
 
@@ -169,8 +169,8 @@ impl<T: JournalOps> Journal<T> {
         // SAFETY: By the type invariant; the fields do not change once the journal is loaded.
         let (max, overhead) = unsafe {
             (
-                (*self.as_ptr()).j_max_transaction_buffers,
-                (*self.as_ptr()).j_transaction_overhead_buffers,
+                (*self.as_raw()).j_max_transaction_buffers,
+                (*self.as_raw()).j_transaction_overhead_buffers,
             )
         };
         u32::try_from(max.saturating_sub(overhead)).unwrap_or(0)
@@ -179,13 +179,13 @@ impl<T: JournalOps> Journal<T> {
     /// The most blocks that a transaction may have, with the journal's own.
     pub fn max_transaction_blocks(&self) -> u32 {
         // SAFETY: By the type invariant; the field does not change once the journal is loaded.
-        u32::try_from(unsafe { (*self.as_ptr()).j_max_transaction_buffers }).unwrap_or(0)
+        u32::try_from(unsafe { (*self.as_raw()).j_max_transaction_buffers }).unwrap_or(0)
     }
 
     /// Whether a transaction could hold that at all, which `start_this_handle()` would complain about.
     fn could_hold(&self, credits: Credits, reserved: u32) -> bool {
         // SAFETY: By the type invariant; the field does not change once the journal is loaded.
-        let per_block = unsafe { (*self.as_ptr()).j_revoke_records_per_block };
+        let per_block = unsafe { (*self.as_raw()).j_revoke_records_per_block };
         let per_block = u32::try_from(per_block).unwrap_or(1).max(1);
         let max = self.max_credits();
         let total = credits
@@ -200,7 +200,7 @@ impl<T: JournalOps> Journal<T> {
     pub fn force_commit(&self) -> Result {
         Self::no_handle()?;
         // SAFETY: By the type invariant; the task has no handle open.
-        to_result(unsafe { bindings::jbd2_journal_force_commit(self.as_ptr()) })
+        to_result(unsafe { bindings::jbd2_journal_force_commit(self.as_raw()) })
     }
 
     /// Starts committing the running transaction.
@@ -209,7 +209,7 @@ impl<T: JournalOps> Journal<T> {
     pub fn start_commit(&self) -> Option<Tid> {
         let mut tid = 0;
         // SAFETY: By the type invariant.
-        let started = unsafe { bindings::jbd2_journal_start_commit(self.as_ptr(), &mut tid) };
+        let started = unsafe { bindings::jbd2_journal_start_commit(self.as_raw(), &mut tid) };
         (started != 0).then_some(Tid(tid))
     }
 
@@ -218,7 +218,7 @@ impl<T: JournalOps> Journal<T> {
     pub fn complete(&self, tid: Tid) -> Result {
         Self::no_handle()?;
         // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::jbd2_complete_transaction(self.as_ptr(), tid.0) })
+        to_result(unsafe { bindings::jbd2_complete_transaction(self.as_raw(), tid.0) })
     }
 
     /// Waits for transaction `tid`, whose commit has been started, and fails if the journal was
@@ -226,26 +226,26 @@ impl<T: JournalOps> Journal<T> {
     pub fn wait_commit(&self, tid: Tid) -> Result {
         Self::no_handle()?;
         // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::jbd2_log_wait_commit(self.as_ptr(), tid.0) })
+        to_result(unsafe { bindings::jbd2_log_wait_commit(self.as_raw(), tid.0) })
     }
 
     /// Whether transaction `tid` has committed.
     pub fn is_committed(&self, tid: Tid) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::jbd2_transaction_committed(self.as_ptr(), tid.0) != 0 }
+        unsafe { bindings::jbd2_transaction_committed(self.as_raw(), tid.0) != 0 }
     }
 
     /// Whether committing `tid`, which is not over yet, will flush the device's write cache, so that
     /// data written up to now need no flush of their own.
     pub fn will_send_data_barrier(&self, tid: Tid) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::jbd2_trans_will_send_data_barrier(self.as_ptr(), tid.0) != 0 }
+        unsafe { bindings::jbd2_trans_will_send_data_barrier(self.as_raw(), tid.0) != 0 }
     }
 
     /// The newest transaction: the running one, or else the last that was asked to commit.
     pub fn latest_tid(&self) -> Tid {
         // SAFETY: By the type invariant.
-        Tid(unsafe { bindings::jbd2_get_latest_transaction(self.as_ptr()) })
+        Tid(unsafe { bindings::jbd2_get_latest_transaction(self.as_raw()) })
     }
 
     /// Stops journaling for good because of `error`, which is recorded on disk.
@@ -253,37 +253,37 @@ impl<T: JournalOps> Journal<T> {
     /// From now on handles fail with `EROFS`; those open fail when they stop.
     pub fn abort(&self, error: Error) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::jbd2_journal_abort(self.as_ptr(), error.to_errno()) };
+        unsafe { bindings::jbd2_journal_abort(self.as_raw(), error.to_errno()) };
     }
 
     /// Whether the journal has been aborted.
     #[inline]
     pub fn is_aborted(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::is_journal_aborted(self.as_ptr()) }
+        unsafe { bindings::is_journal_aborted(self.as_raw()) }
     }
 
     /// The error for which the journal was aborted when last in use, or `EROFS` if it is aborted now.
     pub fn error(&self) -> Result {
         // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::jbd2_journal_errno(self.as_ptr()) })
+        to_result(unsafe { bindings::jbd2_journal_errno(self.as_raw()) })
     }
 
     /// Lets handles be started although an error is recorded.
     pub fn ack_error(&self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::jbd2_journal_ack_err(self.as_ptr()) };
+        unsafe { bindings::jbd2_journal_ack_err(self.as_raw()) };
     }
 
     /// Forgets the recorded error. Fails with `EROFS` if the journal has been aborted.
     pub fn clear_error(&self) -> Result {
         // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::jbd2_journal_clear_err(self.as_ptr()) })
+        to_result(unsafe { bindings::jbd2_journal_clear_err(self.as_raw()) })
     }
 
     /// Calls `f` with the journal's state locked, so that it can change settings.
     fn locked(&self, f: impl FnOnce(*mut bindings::journal_t)) {
-        let journal = self.as_ptr();
+        let journal = self.as_raw();
         // SAFETY: By the type invariant, the lock is initialised.
         unsafe { bindings::write_lock(&raw mut (*journal).j_state_lock) };
         f(journal);
@@ -329,7 +329,7 @@ impl<T: JournalOps> Journal<T> {
     pub fn lock_updates(&self) -> Result<UpdatesLocked<'_, T>> {
         Self::no_handle()?;
         // SAFETY: By the type invariant.
-        unsafe { bindings::jbd2_journal_lock_updates(self.as_ptr()) };
+        unsafe { bindings::jbd2_journal_lock_updates(self.as_raw()) };
         // INVARIANT: Locked just now.
         Ok(UpdatesLocked {
             journal: self,
@@ -351,7 +351,7 @@ impl<T: JournalOps> Journal<T> {
     /// Nothing of `self` may be used or dropped afterwards.
     unsafe fn do_destroy(&mut self) -> Result {
         // SAFETY: By the type invariant. There are no handles, which would borrow us.
-        let ret = to_result(unsafe { bindings::jbd2_journal_destroy(self.as_ptr()) });
+        let ret = to_result(unsafe { bindings::jbd2_journal_destroy(self.as_raw()) });
         // The final commit has called back; now nobody does any more.
         // SAFETY: `shared` comes from a `KBox`.
         drop(unsafe { KBox::from_raw(self.shared.as_ptr()) });
@@ -381,13 +381,13 @@ impl<T: JournalOps> Unloaded<T> {
     /// Whether the log has transactions to replay.
     pub fn needs_recovery(&self) -> bool {
         // SAFETY: By the type invariant; nobody else uses the journal yet.
-        unsafe { (*self.0.as_ptr()).j_tail != 0 }
+        unsafe { (*self.0.as_raw()).j_tail != 0 }
     }
 
     /// The error for which the journal was aborted when last in use.
     pub fn recorded_error(&self) -> Result {
         // SAFETY: By the type invariant; nobody else uses the journal yet.
-        let errno = unsafe { (*self.0.as_ptr()).j_errno };
+        let errno = unsafe { (*self.0.as_raw()).j_errno };
         // The disk may say anything.
         if errno == 0 {
             Ok(())
@@ -402,7 +402,7 @@ impl<T: JournalOps> Unloaded<T> {
     pub fn has_features(&self, features: Features) -> bool {
         // SAFETY: By the type invariant; nobody else uses the journal yet.
         unsafe {
-            bindings::jbd2_journal_check_used_features(self.0.as_ptr(), 0, 0, features.0 as usize) != 0
+            bindings::jbd2_journal_check_used_features(self.0.as_raw(), 0, 0, features.0 as usize) != 0
         }
     }
 
@@ -410,7 +410,7 @@ impl<T: JournalOps> Unloaded<T> {
     pub fn set_features(&self, features: Features) -> Result {
         // SAFETY: By the type invariant; nobody else uses the journal yet.
         let done = unsafe {
-            bindings::jbd2_journal_set_features(self.0.as_ptr(), 0, 0, features.0 as usize)
+            bindings::jbd2_journal_set_features(self.0.as_raw(), 0, 0, features.0 as usize)
         };
         if done == 0 {
             return Err(EOPNOTSUPP);
@@ -421,7 +421,7 @@ impl<T: JournalOps> Unloaded<T> {
     /// Has [`Unloaded::load`] skip recovery; with `write`, also on disk.
     pub fn wipe(&self, write: bool) -> Result {
         // SAFETY: By the type invariant; not loaded yet.
-        to_result(unsafe { bindings::jbd2_journal_wipe(self.0.as_ptr(), write.into()) })
+        to_result(unsafe { bindings::jbd2_journal_wipe(self.0.as_raw(), write.into()) })
     }
 
     /// Replays the log and starts the journal's thread.
@@ -429,7 +429,7 @@ impl<T: JournalOps> Unloaded<T> {
     /// On failure the journal is left on disk as it is.
     pub fn load(self) -> Result<Journal<T>> {
         // SAFETY: By the type invariant; not loaded yet.
-        to_result(unsafe { bindings::jbd2_journal_load(self.0.as_ptr()) })?;
+        to_result(unsafe { bindings::jbd2_journal_load(self.0.as_raw()) })?;
         // INVARIANT: Loaded just now.
         Ok(self.0)
     }
@@ -450,14 +450,14 @@ impl<T: JournalOps> UpdatesLocked<'_, T> {
     /// Writes everything to its place and marks the journal as empty on disk.
     pub fn flush(&self) -> Result {
         // SAFETY: By the type invariant, there are no handles that the function could meet.
-        to_result(unsafe { bindings::jbd2_journal_flush(self.journal.as_ptr(), 0) })
+        to_result(unsafe { bindings::jbd2_journal_flush(self.journal.as_raw(), 0) })
     }
 }
 
 impl<T: JournalOps> Drop for UpdatesLocked<'_, T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::jbd2_journal_unlock_updates(self.journal.as_ptr()) };
+        unsafe { bindings::jbd2_journal_unlock_updates(self.journal.as_raw()) };
     }
 }
 
