@@ -344,6 +344,11 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             };
             let (at, add) = (index + 1, [branch]);
             tx.modify(buf)?;
+            if *index == 0 {
+                // It may be more than keys below it. It must not be more than the new separator.
+                let (from, _) = self.range(level + 1);
+                buf.set_u64(Array::<Branch>::place(buf, 0), from);
+            }
             if Array::<Branch>::fits(buf, at, 0, &add) {
                 Array::<Branch>::splice(buf, at, 0, &add);
                 return Ok(());
@@ -428,7 +433,8 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             if let Some(left) = self.mergeable(tx, owner, level, before, true)? {
                 let node = self.node(level)?;
                 tx.modify(&left)?;
-                merge_nodes::<T::Leaf, B>(&left, node, level);
+                let from = Array::<Branch>::key(self.node(level + 1)?, index);
+                merge_nodes::<T::Leaf, B>(&left, node, level, from);
                 let block = node::address(node);
                 self.remove_child(tx, level + 1, index)?;
                 owner.free(tx, block)?;
@@ -442,7 +448,8 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             if let Some(right) = self.mergeable(tx, owner, level, after, false)? {
                 let node = self.node(level)?;
                 tx.modify(node)?;
-                merge_nodes::<T::Leaf, B>(node, &right, level);
+                let from = Array::<Branch>::key(self.node(level + 1)?, after);
+                merge_nodes::<T::Leaf, B>(node, &right, level, from);
                 self.remove_child(tx, level + 1, after)?;
                 owner.free(tx, node::address(&right))?;
                 return Ok(true);
@@ -484,22 +491,14 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
     }
 
     /// Removes child `index` of the path's node at `level`. The range of keys it had goes to the
-    /// child before it; that of the first child to the second.
+    /// child before it; that of the first child to the second, whose separator then means nothing.
     fn remove_child<X>(&self, tx: &mut X, level: usize, index: usize) -> Result
     where
         X: Transaction<Buf = B>,
     {
         let node = self.node(level)?;
         tx.modify(node)?;
-        if index == 0 && node::count(node) > 1 {
-            let second = Branch {
-                key: Array::<Branch>::key(node, 0),
-                child: node::child(node, 1),
-            };
-            Array::<Branch>::splice(node, 0, 2, &[second]);
-        } else {
-            Array::<Branch>::splice(node, index, 1, &[]);
-        }
+        Array::<Branch>::splice(node, index, 1, &[]);
         Ok(())
     }
 
@@ -555,9 +554,12 @@ fn split_splice<L: Layout, B: Block>(
     }
 }
 
-fn merge_nodes<L: Layout, B: Block>(left: &B, right: &B, level: usize) {
-    match level {
-        0 => L::merge(left, right),
-        _ => Array::<Branch>::merge(left, right),
+/// Appends the records of `right`, whose range of keys begins at `from`, to `left`.
+fn merge_nodes<L: Layout, B: Block>(left: &B, right: &B, level: usize, from: u64) {
+    if level == 0 {
+        return L::merge(left, right);
     }
+    let middle = node::count(left);
+    Array::<Branch>::merge(left, right);
+    left.set_u64(Array::<Branch>::place(left, middle), from);
 }

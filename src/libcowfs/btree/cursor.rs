@@ -134,7 +134,10 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
                 check_range::<Array<Branch>, B>(&buf, at, from, to)?;
                 let index = node::up_to::<Array<Branch>, B>(&buf, key).saturating_sub(1);
                 let branch = Array::<Branch>::get(&buf, index);
-                (at, from) = (branch.child, branch.key);
+                at = branch.child;
+                if index > 0 {
+                    from = branch.key;
+                }
                 if index + 1 < node::count(&buf) {
                     to = Some(Array::<Branch>::key(&buf, index + 1));
                 }
@@ -146,10 +149,10 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
     }
 
     /// The range of keys `[from, to)` that belong below the child that the path takes at `level`.
-    fn range(&self, level: usize) -> (u64, Option<u64>) {
+    pub(super) fn range(&self, level: usize) -> (u64, Option<u64>) {
         let above = || self.path.iter().skip(level).flatten();
         let from = above()
-            .next()
+            .find(|step| step.index > 0)
             .map_or(0, |step| Array::<Branch>::key(&step.buf, step.index));
         let to = above()
             .find(|step| step.index + 1 < node::count(&step.buf))

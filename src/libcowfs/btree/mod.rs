@@ -11,11 +11,12 @@
 //! ```
 //!
 //! Every node is one metadata block. Keys are 64-bit; the key beside a child pointer (the *separator*) is
-//! at most the smallest key below it, and more than every key left of it. The leftmost separator of
-//! a tree is 0, and the first separator of an interior node equals the one its parent holds for
-//! it. So every leaf owns a range of keys, from its separator up to the next one ([`Cursor::bounds`]),
-//! and a record is always put into the leaf whose range holds its key. No node is empty; a tree without
-//! records has no node.
+//! at most the smallest key below it, and more than every key left of it. The first separator of a
+//! node means nothing but that it is in order: what counts is the one that leads to the node, or
+//! that leads to its parent if that is the first again, or 0 at the tree's left edge. So every leaf
+//! owns a range of keys, from its separator up to the next one ([`Cursor::bounds`]), and a record
+//! is always put into the leaf whose range holds its key. No node is empty; a tree without records
+//! has no node.
 //!
 //! * [`Tree`] names a tree: the kind of its blocks and the layout of its leaves ([`array`] for records of one
 //!   size, [`slotted`] for names).

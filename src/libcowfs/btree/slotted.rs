@@ -121,7 +121,7 @@ impl<F: Format> Layout for Slotted<F> {
     }
 
     fn storable<B: Block>(buf: &B, add: &[F::Record<'_>]) -> bool {
-        // Then at least one half of any split has room for it.
+        // Then both parts of any split have room for it.
         let most = capacity(buf.size()) / 3;
         let size: usize = add.iter().map(|record| record.size() + SLOT).sum();
         size <= most
@@ -160,13 +160,17 @@ impl<F: Format> Layout for Slotted<F> {
 
     fn middle<B: Block>(buf: &B, at: usize, remove: usize) -> usize {
         let (count, half) = (node::count(buf), used(buf) / 2);
+        // Nearest to the middle, so that either part has room for one more record of any size.
         let mut sum = 0;
         let half = (0..count)
             .find(|&index| {
-                sum += size_at(buf, slot(buf, index)) + SLOT;
-                sum >= half
+                let size = size_at(buf, slot(buf, index)) + SLOT;
+                let found = sum + size / 2 >= half;
+                sum += size;
+                found
             })
-            .map_or(count, |index| index + 1);
+            .unwrap_or(count)
+            .max(1);
         if half <= at || half >= at + remove {
             half
         } else if at > 0 {
