@@ -9,7 +9,7 @@ use kernel::{error::to_result, prelude::*};
 
 use super::{
     bindings,
-    fs::{FileSystem, SuperBlock},
+    fs::{FileSystem, NewSuperBlock, SuperBlock},
 };
 
 /// The unit in which the block layer counts, as a power of two.
@@ -54,8 +54,23 @@ impl ByteRange {
 impl BlockDevice {
     /// The device on which the file system is. Fails with `ENODEV` if there is none.
     pub fn of<F: FileSystem>(sb: &SuperBlock<F>) -> Result<Self> {
+        // SAFETY: The super block is valid.
+        unsafe { Self::of_raw(sb.as_raw()) }
+    }
+
+    /// The device on which the file system is that is being mounted. Fails with `ENODEV` if there is
+    /// none.
+    pub fn of_new<F: FileSystem>(sb: &NewSuperBlock<'_, F>) -> Result<Self> {
+        // SAFETY: The super block is valid.
+        unsafe { Self::of_raw(sb.as_raw()) }
+    }
+
+    /// # Safety
+    ///
+    /// `sb` must be a valid super block.
+    unsafe fn of_raw(sb: *mut bindings::super_block) -> Result<Self> {
         // SAFETY: A valid super block; its device's file stays open as long as it.
-        let file = unsafe { (*sb.as_raw()).s_bdev_file };
+        let file = unsafe { (*sb).s_bdev_file };
         let file = NonNull::new(file).ok_or(ENODEV)?;
         // SAFETY: The file is open.
         unsafe { bindings::get_file(file.as_ptr()) };

@@ -9,7 +9,7 @@ use kernel::{error::to_result, prelude::*};
 
 use super::{
     bindings,
-    fs::{FileSystem, SuperBlock},
+    fs::{FileSystem, NewSuperBlock, SuperBlock},
     shared_bytes::SharedBytes,
 };
 
@@ -89,6 +89,12 @@ impl BufferHead {
     /// Fails with `EIO` if it cannot be read or does not exist. May sleep.
     pub fn bread<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Result<Self> {
         // SAFETY: `sb` is a valid super block; the function returns null or a new reference.
+        unsafe { Self::from_raw(bindings::sb_bread(sb.as_raw(), block)) }.ok_or(EIO)
+    }
+
+    /// As [`BufferHead::bread`], while the file system is being mounted.
+    pub fn bread_new<F: FileSystem>(sb: &NewSuperBlock<'_, F>, block: u64) -> Result<Self> {
+        // SAFETY: As for `bread`.
         unsafe { Self::from_raw(bindings::sb_bread(sb.as_raw(), block)) }.ok_or(EIO)
     }
 

@@ -51,6 +51,8 @@ pub struct Ended<'a, F: FileSystem> {
     pub size: usize,
     /// Whether all of them got through.
     pub result: Result,
+    /// Whether it was a write.
+    pub write: bool,
     /// What a write met.
     pub flags: EndFlags,
 }
@@ -95,10 +97,11 @@ impl<D: DioOps> DioTable<D> {
         flags: c_uint,
     ) -> c_int {
         // SAFETY: The control block is valid, and so is the file that it holds, during the call.
-        let (inode, pos) = unsafe {
+        let (inode, pos, iocb_flags) = unsafe {
             (
                 Inode::<D::FileSystem>::from_raw((*(*iocb).ki_filp).f_inode),
                 (*iocb).ki_pos,
+                (*iocb).ki_flags,
             )
         };
         let result = D::end_io(Ended {
@@ -110,6 +113,7 @@ impl<D: DioOps> DioTable<D> {
             } else {
                 Ok(())
             },
+            write: iocb_flags & bindings::IOCB_WRITE as i32 != 0,
             flags: EndFlags::from_raw(flags),
         });
         match result {
