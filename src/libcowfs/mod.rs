@@ -17,6 +17,7 @@
 //!   extent/                 a file's data fork: lookup, replace, clone, drop
 //!   cow/                    a file's CoW fork: delalloc, unwritten, real
 //!   dir/                    directories
+//!   inode/                  an inode's other fields; targets of symbolic links
 //!   format                  making a new volume
 //! ```
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod btree;
 pub mod cow;
 pub mod error;
 pub mod format;
+pub mod inode;
 pub mod ondisk;
 pub mod platform;
 pub mod space;
