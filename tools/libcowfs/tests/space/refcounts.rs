@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reference counts against an array of counts.
+
+use super::{census, volume};
+use cowfs_core::error::Error;
+use cowfs_core::mem::MemStore;
+use cowfs_core::space::{self, credits, refcount, Purpose};
+use cowfs_core::store::{Reader, Transaction};
+use cowfs_core::units::{AgNumber, FsBlock};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Allocates all of group 0 that can be, in one run if possible, and returns the blocks.
+fn fill(store: &MemStore) -> Vec<FsBlock> {
+    let geometry = store.geometry();
+    let start = geometry.group_start(AgNumber(0));
+    let mut blocks = BTreeSet::new();
+    loop {
+        let found = store.run(|tx| space::alloc(tx, start, 1 << 20, Purpose::Data));
+        match found {
+            Ok((at, len)) => blocks.extend((0..u64::from(len)).map(|i| at.add(i))),
+            Err(error) => {
+                assert_eq!(error, Error::NoSpace);
+                return blocks.into_iter().collect();
+            }
+        }
+    }
+}
+
+/// Checks the counts on disk and as looked up against the model's.
+fn check(store: &MemStore, counts: &BTreeMap<FsBlock, u32>) {
+    let census = census::take(store);
+    let shared = counts.iter().filter(|(_, &count)| count > 1);
+    assert_eq!(census.counts, shared.map(|(&at, &n)| (at, n)).collect());
+    let used = counts.keys().copied().collect();
+    assert_eq!(census.data, used);
+    let geometry = store.geometry();
+    let mut left = counts.iter().peekable();
+    while let Some((&at, &count)) = left.peek() {
+        // As far as the blocks follow one another.
+        let mut len = 1;
+        while geometry.in_one_group(at, len + 1) && counts.contains_key(&at.add(u64::from(len))) {
+            len += 1;
+        }
+        let (found, run) = refcount::lookup(store, at, len).unwrap();
+        assert_eq!(found, count, "block {at}");
+        assert!(run >= 1 && run <= len);
+        for _ in 0..run {
+            let (at, &next) = left.next().unwrap();
+            assert_eq!(next, count, "block {at}");
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Share(usize, u32),
+    Release(usize, u32),
+    End,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let len = prop_oneof![3 => Just(1u32), 2 => 1u32..9, 1 => 1u32..2000];
+    prop_oneof![
+        20 => (any::<usize>(), len.clone()).prop_map(|(n, len)| Op::Share(n, len)),
+        16 => (any::<usize>(), len).prop_map(|(n, len)| Op::Release(n, len)),
+        1 => Just(Op::End),
+    ]
+}
+
+fn run(store: &MemStore, ops: Vec<Op>) {
+    let blocks = fill(store);
+    let mut counts: BTreeMap<_, _> = blocks.iter().map(|&at| (at, 1u32)).collect();
+    let mut tx = store.begin(u32::MAX);
+    for op in ops {
+        match op {
+            Op::Share(n, len) | Op::Release(n, len) => {
+                let Some((&at, _)) = counts.iter().nth(n % counts.len().max(1)) else {
+                    continue;
+                };
+                let mut range = 0;
+                while range < len
+                    && store.geometry().in_one_group(at, range + 1)
+                    && counts.contains_key(&at.add(u64::from(range)))
+                {
+                    range += 1;
+                }
+                let mut done = 0;
+                while done < range {
+                    let at = at.add(u64::from(done));
+                    let count = counts[&at];
+                    let step = if matches!(op, Op::Share(..)) {
+                        tx.need(credits::share(store.geometry())).unwrap();
+                        refcount::share(&mut tx, at, range - done).unwrap()
+                    } else {
+                        tx.need(credits::release(store.geometry())).unwrap();
+                        let released = refcount::release(&mut tx, at, range - done).unwrap();
+                        assert_eq!(released.freed, count == 1);
+                        released.done
+                    };
+                    assert!(step >= 1 && step <= range - done);
+                    for at in (0..u64::from(step)).map(|i| at.add(i)) {
+                        assert_eq!(counts[&at], count, "prefix of one count");
+                        match op {
+                            Op::Share(..) => counts.insert(at, count + 1),
+                            _ if count == 1 => counts.remove(&at),
+                            _ => counts.insert(at, count - 1),
+                        };
+                    }
+                    done += step;
+                }
+            }
+            Op::End => {
+                tx.commit().unwrap();
+                tx = store.begin(u32::MAX);
+            }
+        }
+    }
+    tx.commit().unwrap();
+    check(store, &counts);
+    // To the last one.
+    let mut tx = store.begin_unlimited();
+    for (at, count) in counts {
+        for left in (0..count).rev() {
+            let released = refcount::release(&mut tx, at, 1).unwrap();
+            assert_eq!((released.done, released.freed), (1, left == 0));
+        }
+    }
+    tx.commit().unwrap();
+    let census = census::take(store);
+    assert!(census.data.is_empty() && census.counts.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 60 } else { 600 }))]
+
+    #[test]
+    fn counts_are_those_of_an_array(ops in prop::collection::vec(op(), 1..400)) {
+        run(&volume(1024, 64, 3, 0), ops);
+    }
+
+    #[test]
+    fn counts_are_those_of_an_array_in_large_trees(ops in prop::collection::vec(op(), 1000..3000)) {
+        run(&volume(1024, 1024, 1, 0), ops);
+    }
+}
+
+#[test]
+fn free_blocks_and_metadata_have_no_counts() {
+    let store = volume(1024, 64, 2, 0);
+    let geometry = store.geometry();
+    let start = geometry.group_start(AgNumber(0));
+    for at in [
+        start,
+        start.add(40),
+        geometry.group_start(AgNumber(1)),
+        FsBlock(1),
+    ] {
+        let shared = store.run(|tx| refcount::share(tx, at, 1));
+        assert!(matches!(shared, Err(Error::Corrupt(..))), "{at}");
+        let released = store.run(|tx| refcount::release(tx, at, 1));
+        assert!(matches!(released, Err(Error::Corrupt(..))), "{at}");
+    }
+    assert!(refcount::lookup(&store, start.add(10), 1000).is_err());
+}
+
+#[test]
+fn a_count_cannot_pass_its_limit() {
+    let store = volume(1024, 64, 1, 0);
+    let (at, _) = store
+        .run(|tx| space::alloc(tx, FsBlock(0), 1, Purpose::Data))
+        .unwrap();
+    store.run(|tx| refcount::share(tx, at, 1)).unwrap();
+    let root = store.in_group(AgNumber(0), |_, _| Ok(())).and_then(|()| {
+        let start = store.geometry().group_start(AgNumber(0));
+        let header = store.read(start, cowfs_core::ondisk::Kind::Group)?;
+        let root = cowfs_core::ondisk::group::REFCOUNT_ROOT;
+        Ok(cowfs_core::block::Block::u64(&header, root))
+    });
+    store.with_bytes(FsBlock(root.unwrap()), |bytes| {
+        bytes[64 + 12..64 + 16].fill(0xff);
+        cowfs_core::ondisk::header::seal(bytes);
+    });
+    assert_eq!(refcount::lookup(&store, at, 1).unwrap(), (u32::MAX, 1));
+    let shared = store.run(|tx| refcount::share(tx, at, 1));
+    assert_eq!(shared, Err(Error::TooBig));
+    let released = store.run(|tx| refcount::release(tx, at, 1)).unwrap();
+    assert!(!released.freed);
+    assert_eq!(refcount::lookup(&store, at, 1).unwrap().0, u32::MAX - 1);
+}
