@@ -118,12 +118,10 @@ pub trait FileSystem: Sized + 'static {
 
     /// Reads the volume and returns its root directory.
     ///
-    /// On failure, everything handed to [`NewSuperBlock::set_info`] is dropped, and
-    /// [`SuperOperations::put_super`] is not called.
-    fn fill_super(
-        sb: NewSuperBlock<'_, Self>,
-        options: Self::Options,
-    ) -> Result<ARef<Inode<Self>>>;
+    /// On failure after [`NewSuperBlock::set_info`], [`SuperOperations::put_super`] is called and
+    /// the data is dropped, as on unmount.
+    fn fill_super(sb: NewSuperBlock<'_, Self>, options: Self::Options)
+        -> Result<ARef<Inode<Self>>>;
 
     /// Applies options on a remount, which may change between read-only and read-write.
     ///

@@ -176,9 +176,7 @@ impl<F: FileSystem> WritebackControl<F> {
     /// Whether somebody waits for everything in range to be on disk (`WB_SYNC_ALL`).
     pub fn is_sync(&self) -> bool {
         // SAFETY: The control is valid by the type invariants.
-        unsafe {
-            (*self.as_raw()).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL
-        }
+        unsafe { (*self.as_raw()).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL }
     }
 
     /// Whether memory is short, and writing pages is to free some.
@@ -225,9 +223,21 @@ impl<T: AddressSpaceOperations> Table<T> {
     }
 
     const TABLE: bindings::address_space_operations = bindings::address_space_operations {
-        read_folio: if T::HAS_READ_FOLIO { Some(Self::read_folio) } else { None },
-        readahead: if T::HAS_READAHEAD { Some(Self::readahead) } else { None },
-        writepages: if T::HAS_WRITEPAGES { Some(Self::writepages) } else { None },
+        read_folio: if T::HAS_READ_FOLIO {
+            Some(Self::read_folio)
+        } else {
+            None
+        },
+        readahead: if T::HAS_READAHEAD {
+            Some(Self::readahead)
+        } else {
+            None
+        },
+        writepages: if T::HAS_WRITEPAGES {
+            Some(Self::writepages)
+        } else {
+            None
+        },
         dirty_folio: Some(bindings::iomap_dirty_folio),
         release_folio: Some(bindings::iomap_release_folio),
         invalidate_folio: Some(bindings::iomap_invalidate_folio),

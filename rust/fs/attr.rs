@@ -58,23 +58,19 @@ impl<'a, F: FileSystem> Attr<'a, F> {
     /// May drop set-user-id bits from the request or add their removal to it.
     pub fn prepare(&mut self) -> Result {
         // SAFETY: By the type invariants, all is valid and the inode locked.
-        to_result(unsafe {
-            bindings::setattr_prepare(self.idmap.as_raw(), self.dentry, self.attr)
-        })
+        to_result(unsafe { bindings::setattr_prepare(self.idmap.as_raw(), self.dentry, self.attr) })
     }
 
     /// Copies all but the size to the inode in memory.
     pub fn copy(&self) {
         // SAFETY: By the type invariants, all is valid and the inode locked.
-        unsafe {
-            bindings::setattr_copy(self.idmap.as_raw(), self.inode().as_raw(), self.attr)
-        };
+        unsafe { bindings::setattr_copy(self.idmap.as_raw(), self.inode().as_raw(), self.attr) };
     }
 
     /// The size to set, if it is to be set.
     pub fn size(&self) -> Option<i64> {
-        // SAFETY: The request is valid by the type invariants.
         self.has(bindings::ATTR_SIZE)
+            // SAFETY: The request is valid by the type invariants.
             .then(|| unsafe { (*self.attr).ia_size })
     }
 
@@ -160,9 +156,7 @@ impl KStat {
         inode: &Inode<F>,
     ) {
         // SAFETY: All are valid, and nobody else uses `self`.
-        unsafe {
-            bindings::generic_fillattr(idmap.as_raw(), mask.0, inode.as_raw(), &mut self.0)
-        };
+        unsafe { bindings::generic_fillattr(idmap.as_raw(), mask.0, inode.as_raw(), &mut self.0) };
     }
 
     /// Sets the birth time.

@@ -16,7 +16,7 @@
 use super::{
     parameter::{Parameter, Value},
     super_block::{
-        new::{drop_info, NewSuperBlock},
+        new::{clean_up, NewSuperBlock},
         operations::Table as SuperTable,
     },
     FileSystem, Registration, SuperBlock,
@@ -152,9 +152,7 @@ impl<F: FileSystem> Context<F> {
             let options = unsafe { (*context).fs_private.cast::<F::Options>().as_mut() };
             // SAFETY: The parameter was just parsed as the one declared with this index.
             let value = unsafe { declared.value(&*parameter, &result) };
-            let done = value.and_then(|value| {
-                options.ok_or(EBUSY)?.parse(declared.key(), value)
-            });
+            let done = value.and_then(|value| options.ok_or(EBUSY)?.parse(declared.key(), value));
             if done.is_err() {
                 // SAFETY: Context and parameter are valid; its name is NUL-terminated.
                 unsafe { bindings::errorfc_bad_value(context, (*parameter).key) };
@@ -198,9 +196,16 @@ impl<F: FileSystem> Context<F> {
             // SAFETY: As promised by the caller.
             let filled = filled.and_then(|root| unsafe { Self::set_root(sb, root) });
             if filled.is_err() {
-                // SAFETY: Inodes are not cached before the super block is active, so those that
-                // were in use are gone with their last reference.
-                unsafe { drop_info::<F>(sb) };
+                // Inodes are not cached before the super block is active, so those that were in
+                // use are gone with their last reference. If somebody still holds one, which is
+                // a bug, the super block must stay for it.
+                // SAFETY: The super block is valid, and no others use it.
+                unsafe {
+                    if !clean_up::<F>(sb) {
+                        pr_err!("{}: inodes are in use after a failed mount\n", F::NAME);
+                        bindings::sb_pin(sb);
+                    }
+                }
             }
             filled.map(|()| 0)
         })
@@ -211,10 +216,7 @@ impl<F: FileSystem> Context<F> {
     /// # Safety
     ///
     /// `sb` must be a new super block of `F`.
-    unsafe fn set_root(
-        sb: *mut bindings::super_block,
-        root: ARef<super::Inode<F>>,
-    ) -> Result {
+    unsafe fn set_root(sb: *mut bindings::super_block, root: ARef<super::Inode<F>>) -> Result {
         if root.sb().as_raw() != sb || !root.is_dir() {
             return Err(EUCLEAN);
         }
@@ -243,7 +245,14 @@ impl<F: FileSystem> Context<F> {
                 let flags = (*context).sb_flags as usize;
                 // Flags that are not to be changed are to stay.
                 let changes = (*context).sb_flags_mask as usize & bindings::SB_RDONLY != 0;
-                (sb, if changes { flags & bindings::SB_RDONLY != 0 } else { sb.is_read_only() })
+                (
+                    sb,
+                    if changes {
+                        flags & bindings::SB_RDONLY != 0
+                    } else {
+                        sb.is_read_only()
+                    },
+                )
             };
             let change = Reconfigure {
                 was_read_only: sb.is_read_only(),

@@ -6,13 +6,8 @@
 
 use super::{read_once, FileSystem, Inode, Locked};
 use crate::linux::bindings;
-use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
-use kernel::{
-    error::to_result,
-    prelude::*,
-    sync::aref::{ARef, AlwaysRefCounted},
-    types::Opaque,
-};
+use core::{marker::PhantomData, ops::Deref};
+use kernel::{error::to_result, prelude::*, types::Opaque};
 
 pub(super) mod dir;
 pub(super) mod iov_iter;
@@ -22,6 +17,11 @@ pub(super) mod operations;
 pub(super) mod remap;
 
 /// An open file of file system `F`.
+///
+/// It cannot be kept beyond the operation it is given to: in [`FileOperations::release`], its last
+/// reference is gone already.
+///
+/// [`FileOperations::release`]: operations::FileOperations::release
 ///
 /// # Invariants
 ///
@@ -37,19 +37,6 @@ unsafe impl<F: FileSystem> Send for File<F> {}
 
 // SAFETY: What methods here use of a file may be used from any thread.
 unsafe impl<F: FileSystem> Sync for File<F> {}
-
-// SAFETY: `get_file` keeps a file alive until the matching `fput`.
-unsafe impl<F: FileSystem> AlwaysRefCounted for File<F> {
-    fn inc_ref(&self) {
-        // SAFETY: A shared reference exists only while the count is not zero.
-        unsafe { bindings::get_file(self.as_raw()) };
-    }
-
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller owns a count and gives it up. `Self` is transparent.
-        unsafe { bindings::fput(obj.as_ptr().cast()) };
-    }
-}
 
 impl<F: FileSystem> File<F> {
     /// # Safety
@@ -69,11 +56,6 @@ impl<F: FileSystem> File<F> {
     pub fn inode(&self) -> &Inode<F> {
         // SAFETY: By the type invariants, the inode is one of `F`; the file holds it.
         unsafe { Inode::from_raw((*self.as_raw()).f_inode) }
-    }
-
-    /// A reference to the file that can be kept.
-    pub fn to_owned(&self) -> ARef<Self> {
-        self.into()
     }
 
     /// The flags it was opened with, as in [`kernel::fs::file::flags`].
@@ -138,13 +120,7 @@ impl<F: FileSystem> File<F> {
     pub fn generic_seek(&self, offset: i64, whence: SeekFrom, max: i64, size: i64) -> Result<i64> {
         // SAFETY: The file is valid by the type invariants.
         to_offset(unsafe {
-            bindings::generic_file_llseek_size(
-                self.as_raw(),
-                offset,
-                whence as i32,
-                max,
-                size,
-            )
+            bindings::generic_file_llseek_size(self.as_raw(), offset, whence as i32, max, size)
         })
     }
 
@@ -242,8 +218,6 @@ impl<F: FileSystem> OpeningFile<'_, F> {
     /// Fails with `EOVERFLOW` if the file is too large for how it is being opened.
     pub fn check_size(&self) -> Result {
         // SAFETY: File and inode are valid by the type invariants.
-        to_result(unsafe {
-            bindings::generic_file_open(self.0.inode().as_raw(), self.0.as_raw())
-        })
+        to_result(unsafe { bindings::generic_file_open(self.0.inode().as_raw(), self.0.as_raw()) })
     }
 }

@@ -23,7 +23,15 @@
 //!   free                             after an RCU grace period
 //! ```
 //!
+//! While an inode is being evicted, no reference to it can be taken: [`Inode::grab`] says so,
+//! and making an [`ARef`] of it is a bug on which the kernel stops. References must not outlive
+//! the mount either. A file system that holds some lets go of them in
+//! [`SuperOperations::put_super`]; if it does not, the VFS reports busy inodes, and the data of
+//! the super block is kept for them.
+//!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+//!
+//! [`SuperOperations::put_super`]: super::SuperOperations::put_super
 
 use super::{
     read_once, AddressSpace, DeviceNumber, FileSystem, FileType, Mode, SuperBlock, Timespec,
@@ -32,6 +40,7 @@ use crate::linux::bindings;
 use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull};
 use kernel::{
     error::to_result,
+    ffi::c_int,
     prelude::*,
     sync::aref::{ARef, AlwaysRefCounted},
     types::Opaque,
@@ -68,12 +77,14 @@ unsafe impl<F: FileSystem> Send for Inode<F> {}
 // it, and `F::Inode` is `Sync`.
 unsafe impl<F: FileSystem> Sync for Inode<F> {}
 
-// SAFETY: `ihold` keeps an inode alive until the matching `iput`, and every `Inode` is a
-// `struct inode` with such a count.
+// SAFETY: A reference keeps an inode alive until the matching `iput`, and every `Inode` is a
+// `struct inode` with such a count. The count may be zero while the inode is cached or being
+// written back; then `inode_get` takes it out of the cache, and if it is being evicted, so that
+// nothing could keep it, does not return.
 unsafe impl<F: FileSystem> AlwaysRefCounted for Inode<F> {
     fn inc_ref(&self) {
-        // SAFETY: A shared reference exists only while the count is not zero.
-        unsafe { bindings::ihold(self.as_raw()) };
+        // SAFETY: The inode is valid by the type invariants.
+        unsafe { bindings::inode_get(self.as_raw()) };
     }
 
     unsafe fn dec_ref(obj: NonNull<Self>) {
@@ -133,7 +144,7 @@ impl<F: FileSystem> Inode<F> {
     /// Its number.
     pub fn ino(&self) -> u64 {
         // SAFETY: The number is set before anybody else sees the inode.
-        unsafe { (*self.as_raw()).i_ino as u64 }
+        unsafe { (*self.as_raw()).i_ino }
     }
 
     /// Type and permissions.
@@ -201,10 +212,11 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::set_nlink(self.as_raw(), links) };
     }
 
-    /// Counts one more link.
+    /// Counts one more link, up to the largest number there is.
     pub fn inc_nlink(&self) {
-        // SAFETY: The inode is valid by the type invariants.
-        unsafe { bindings::inc_nlink(self.as_raw()) };
+        // `inc_nlink` complains about an inode that had none, which is legitimate for a temporary
+        // file and for one on a damaged volume.
+        self.set_nlink(self.nlink().saturating_add(1));
     }
 
     /// Counts one link less. Does nothing if none is left, as only a damaged volume could ask.
@@ -327,7 +339,7 @@ impl<F: FileSystem> Inode<F> {
             | bindings::inode_state_flags_enum_I_DIRTY_DATASYNC
             | bindings::inode_state_flags_enum_I_DIRTY_PAGES;
         // SAFETY: The inode is valid by the type invariants.
-        unsafe { bindings::__mark_inode_dirty(self.as_raw(), I_DIRTY as _) };
+        unsafe { bindings::__mark_inode_dirty(self.as_raw(), I_DIRTY as c_int) };
     }
 
     /// Marks it dirty in something that `fdatasync` may leave out, such as a time stamp.
@@ -336,7 +348,7 @@ impl<F: FileSystem> Inode<F> {
         unsafe {
             bindings::__mark_inode_dirty(
                 self.as_raw(),
-                bindings::inode_state_flags_enum_I_DIRTY_SYNC as _,
+                bindings::inode_state_flags_enum_I_DIRTY_SYNC as c_int,
             )
         };
     }
@@ -347,7 +359,7 @@ impl<F: FileSystem> Inode<F> {
         unsafe {
             bindings::__mark_inode_dirty(
                 self.as_raw(),
-                bindings::inode_state_flags_enum_I_DIRTY_DATASYNC as _,
+                bindings::inode_state_flags_enum_I_DIRTY_DATASYNC as c_int,
             )
         };
     }

@@ -210,11 +210,7 @@ pub trait InodeOperations {
     }
 
     /// Add to what the inode in memory knows, which is filled in already.
-    fn getattr(
-        _inode: &Inode<Self::FileSystem>,
-        _wanted: StatMask,
-        _stat: &mut KStat,
-    ) -> Result {
+    fn getattr(_inode: &Inode<Self::FileSystem>, _wanted: StatMask, _stat: &mut KStat) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -450,10 +446,7 @@ impl<T: InodeOperations> Table<T> {
     ///
     /// Called by the VFS for a directory of `T::FileSystem` that is locked, and a positive entry
     /// of it whose inode is locked.
-    unsafe extern "C" fn unlink(
-        dir: *mut bindings::inode,
-        dentry: *mut bindings::dentry,
-    ) -> c_int {
+    unsafe extern "C" fn unlink(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         // SAFETY: As promised by the caller.
         from_result(|| unsafe {
             T::unlink(
@@ -469,10 +462,7 @@ impl<T: InodeOperations> Table<T> {
     ///
     /// Called by the VFS for a directory of `T::FileSystem` that is locked, and a positive entry
     /// of it whose inode is locked.
-    unsafe extern "C" fn rmdir(
-        dir: *mut bindings::inode,
-        dentry: *mut bindings::dentry,
-    ) -> c_int {
+    unsafe extern "C" fn rmdir(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         // SAFETY: As promised by the caller.
         from_result(|| unsafe {
             T::rmdir(

@@ -146,7 +146,7 @@ impl<K: Copy> ParameterTable<K> {
                 }
             };
             let spec = bindings::fs_parameter_spec {
-                name: parameter.name.as_ptr().cast(),
+                name: parameter.name.as_char_ptr(),
                 type_,
                 opt: u8::try_from(index)?,
                 flags: flags as u16,

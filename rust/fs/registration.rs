@@ -15,7 +15,8 @@ use kernel::{container_of, error::to_result, prelude::*, types::Opaque, ThisModu
 
 /// A registered file system: as long as it exists, `F` can be mounted.
 ///
-/// A module holds it while it is loaded; a mounted file system keeps its module loaded.
+/// A module holds it while it is loaded; a mounted file system keeps its module loaded. It must
+/// not be dropped while `F` is mounted, so a module makes it last, when nothing can fail any more.
 ///
 /// # Invariants
 ///
@@ -48,7 +49,7 @@ impl<F: FileSystem> Registration<F> {
                     // live as long as the registration.
                     unsafe {
                         slot.write(pin_init::zeroed());
-                        (*slot).name = F::NAME.as_ptr().cast();
+                        (*slot).name = F::NAME.as_char_ptr();
                         (*slot).owner = module.as_ptr();
                         (*slot).fs_flags = Self::FLAGS as i32;
                         (*slot).parameters = parameters.cast();
@@ -101,8 +102,8 @@ impl<F: FileSystem> Registration<F> {
 #[pinned_drop]
 impl<F: FileSystem> PinnedDrop for Registration<F> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants, the type is registered. The module that owns it is
-        // being unloaded or failed to load, so no super block is left.
-        unsafe { bindings::unregister_filesystem(self.file_system_type.get()) };
+        // SAFETY: By the type invariants, the type is registered. If super blocks are left, which
+        // need it, this does not return.
+        unsafe { bindings::unregister_unused_filesystem(self.file_system_type.get()) };
     }
 }

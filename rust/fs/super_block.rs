@@ -18,7 +18,7 @@ pub(super) mod operations;
 /// # Invariants
 ///
 /// - The super block is valid and of the type that a `Registration<F>` registered.
-/// - `s_fs_info` points to an `F::Info`, in a box that the super block owns.
+/// - `s_fs_info` points to a `Private<F>`, in a box that the super block owns.
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystem> {
     sb: Opaque<bindings::super_block>,
@@ -30,6 +30,36 @@ unsafe impl<F: FileSystem> Send for SuperBlock<F> {}
 
 // SAFETY: `struct super_block` does its own locking, and `F::Info` is `Sync`.
 unsafe impl<F: FileSystem> Sync for SuperBlock<F> {}
+
+/// What a super block has of its file system.
+///
+/// Inodes use it as long as they exist, which may be a little longer than the VFS counts them: it
+/// takes an inode off its list before it is evicted, perhaps by another task.
+#[pin_data]
+pub(super) struct Private<F: FileSystem> {
+    /// How many inodes are allocated.
+    inodes: Opaque<bindings::atomic_long_t>,
+    #[pin]
+    info: F::Info,
+}
+
+impl<F: FileSystem> Private<F> {
+    pub(super) fn inode_added(&self) {
+        // SAFETY: The counter is initialised.
+        unsafe { bindings::inodes_inc(self.inodes.get()) };
+    }
+
+    pub(super) fn inode_gone(&self) {
+        // SAFETY: The counter is initialised.
+        unsafe { bindings::inodes_dec(self.inodes.get()) };
+    }
+
+    /// Waits until all inodes that are being evicted are gone.
+    fn wait_for_inodes(&self) {
+        // SAFETY: The counter is initialised.
+        unsafe { bindings::inodes_wait(self.inodes.get()) };
+    }
+}
 
 impl<F: FileSystem> SuperBlock<F> {
     /// # Safety
@@ -46,10 +76,14 @@ impl<F: FileSystem> SuperBlock<F> {
         self.sb.get()
     }
 
-    /// The file system's own data.
-    pub fn info(&self) -> &F::Info {
+    pub(super) fn private(&self) -> &Private<F> {
         // SAFETY: By the type invariants, it is set and lives as long as the super block.
         unsafe { &*(*self.as_raw()).s_fs_info.cast() }
+    }
+
+    /// The file system's own data.
+    pub fn info(&self) -> &F::Info {
+        &self.private().info
     }
 
     /// The name for messages: that of the block device.
@@ -61,7 +95,7 @@ impl<F: FileSystem> SuperBlock<F> {
     /// The block size.
     pub fn block_size(&self) -> usize {
         // SAFETY: The super block is valid by the type invariants.
-        unsafe { (*self.as_raw()).s_blocksize as usize }
+        unsafe { (*self.as_raw()).s_blocksize }
     }
 
     /// The logarithm of the block size.

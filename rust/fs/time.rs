@@ -5,6 +5,7 @@
 //! C header: [`include/linux/time64.h`](srctree/include/linux/time64.h)
 
 use crate::linux::bindings;
+use kernel::ffi::c_long;
 
 /// A point in time as files record it, `struct timespec64`.
 ///
@@ -52,7 +53,7 @@ impl Timespec {
     pub(super) fn into_raw(self) -> bindings::timespec64 {
         bindings::timespec64 {
             tv_sec: self.sec,
-            tv_nsec: self.nsec as _,
+            tv_nsec: self.nsec as c_long,
         }
     }
 }

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
+#include <linux/wait_bit.h>
 
 /* inode cache */
 
@@ -31,7 +32,34 @@ __rust_helper void *rust_helper_alloc_inode_sb(struct super_block *sb,
 	return alloc_inode_sb(sb, cache, GFP_KERNEL);
 }
 
+/* Count inodes of a super block, and wait until there are none. */
+
+__rust_helper void rust_helper_inodes_inc(atomic_long_t *count)
+{
+	atomic_long_inc(count);
+}
+
+__rust_helper void rust_helper_inodes_dec(atomic_long_t *count)
+{
+	if (atomic_long_dec_and_test(count))
+		wake_up_var(count);
+}
+
+__rust_helper void rust_helper_inodes_wait(atomic_long_t *count)
+{
+	wait_var_event(count, !atomic_long_read(count));
+}
+
 /* inode */
+
+/*
+ * An inode that is being evicted cannot be kept: a reference taken now would
+ * outlive it.
+ */
+__rust_helper void rust_helper_inode_get(struct inode *inode)
+{
+	BUG_ON(!igrab(inode));
+}
 
 __rust_helper loff_t rust_helper_i_size_read(const struct inode *inode)
 {
@@ -166,11 +194,6 @@ __rust_helper unsigned int rust_helper_inode_count(const struct inode *inode)
 	return icount_read_once(inode);
 }
 
-__rust_helper bool rust_helper_inode_generic_drop(struct inode *inode)
-{
-	return inode_generic_drop(inode);
-}
-
 /* page cache of an inode */
 
 __rust_helper void rust_helper_filemap_invalidate_lock(struct address_space *mapping)
@@ -188,7 +211,7 @@ __rust_helper void rust_helper_filemap_invalidate_lock_shared(struct address_spa
 	filemap_invalidate_lock_shared(mapping);
 }
 
-__rust_helper int rust_helper_filemap_invalidate_trylock_shared(struct address_space *mapping)
+__rust_helper bool rust_helper_filemap_invalidate_trylock_shared(struct address_space *mapping)
 {
 	return filemap_invalidate_trylock_shared(mapping);
 }
@@ -267,14 +290,29 @@ __rust_helper void rust_helper_super_set_sysfs_name_bdev(struct super_block *sb)
 	super_set_sysfs_name_bdev(sb);
 }
 
+/*
+ * Not under s_umount, so others may be changing s_flags: the change is atomic,
+ * so that it undoes none of theirs.
+ */
 __rust_helper void rust_helper_sb_force_rdonly(struct super_block *sb)
 {
-	WRITE_ONCE(sb->s_flags, sb->s_flags | SB_RDONLY);
+	set_bit(ilog2(SB_RDONLY), &sb->s_flags);
 }
 
 __rust_helper bool rust_helper_sb_has_inodes(struct super_block *sb)
 {
-	return !list_empty(&sb->s_inodes);
+	return !list_empty_careful(&sb->s_inodes);
+}
+
+__rust_helper void rust_helper_sb_pin(struct super_block *sb)
+{
+	atomic_inc(&sb->s_active);
+}
+
+__rust_helper void rust_helper_unregister_unused_filesystem(struct file_system_type *type)
+{
+	BUG_ON(!hlist_empty(&type->fs_supers));
+	unregister_filesystem(type);
 }
 
 __rust_helper void rust_helper_errorfc_bad_value(struct fs_context *fc, const char *key)

@@ -47,7 +47,7 @@ impl IovIter {
     /// The bits that are set in any address or length of it, below which it is not aligned.
     pub fn alignment(&self) -> usize {
         // SAFETY: The iterator is valid by the type invariants.
-        unsafe { bindings::iov_iter_alignment(self.iter.get()) as usize }
+        unsafe { bindings::iov_iter_alignment(self.iter.get()) }
     }
 
     /// Runs `f` with the iterator cut to at most `count` bytes; what is cut off is there again

@@ -5,9 +5,12 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
-    dir::DirContext, iov_iter::IovIter, kiocb::Kiocb, mapping::MappingArea, File, FileSystem,
+    dir::DirContext,
+    iov_iter::IovIter,
+    kiocb::Kiocb,
+    mapping::MappingArea,
     remap::{RemapFlags, RemapRange},
-    OpeningFile, SeekFrom,
+    File, FileSystem, OpeningFile, SeekFrom,
 };
 use crate::linux::bindings;
 use core::marker::PhantomData;
@@ -67,18 +70,12 @@ pub trait FileOperations {
     }
 
     /// Read.
-    fn read_iter(
-        _iocb: &mut Kiocb<'_, Self::FileSystem>,
-        _iter: &mut IovIter,
-    ) -> Result<usize> {
+    fn read_iter(_iocb: &mut Kiocb<'_, Self::FileSystem>, _iter: &mut IovIter) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Write.
-    fn write_iter(
-        _iocb: &mut Kiocb<'_, Self::FileSystem>,
-        _iter: &mut IovIter,
-    ) -> Result<usize> {
+    fn write_iter(_iocb: &mut Kiocb<'_, Self::FileSystem>, _iter: &mut IovIter) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -100,22 +97,12 @@ pub trait FileOperations {
 
     /// Make everything from `start` to `last` durable; if `datasync`, only what is needed to
     /// read it.
-    fn fsync(
-        _file: &File<Self::FileSystem>,
-        _start: i64,
-        _last: i64,
-        _datasync: bool,
-    ) -> Result {
+    fn fsync(_file: &File<Self::FileSystem>, _start: i64, _last: i64, _datasync: bool) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Allocate, free or zero space; `mode` is of `FALLOC_FL_*`.
-    fn fallocate(
-        _file: &File<Self::FileSystem>,
-        _mode: u32,
-        _offset: i64,
-        _len: i64,
-    ) -> Result {
+    fn fallocate(_file: &File<Self::FileSystem>, _mode: u32, _offset: i64, _len: i64) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -155,7 +142,11 @@ impl<T: FileOperations> Table<T> {
     const TABLE: bindings::file_operations = bindings::file_operations {
         owner: Self::OWNER.as_ptr(),
         fop_flags: T::FLAGS.0,
-        open: if T::HAS_OPEN { Some(Self::open) } else { Some(bindings::generic_file_open) },
+        open: if T::HAS_OPEN {
+            Some(Self::open)
+        } else {
+            Some(bindings::generic_file_open)
+        },
         release: callback!(HAS_RELEASE, Self::release),
         llseek: if T::HAS_LLSEEK {
             Some(Self::llseek)
@@ -170,7 +161,11 @@ impl<T: FileOperations> Table<T> {
         iopoll: callback!(HAS_WRITE_ITER, bindings::iocb_bio_iopoll),
         iterate_shared: callback!(HAS_ITERATE_SHARED, Self::iterate_shared),
         unlocked_ioctl: callback!(HAS_IOCTL, Self::ioctl),
-        compat_ioctl: if T::HAS_IOCTL { bindings::compat_ptr_ioctl } else { None },
+        compat_ioctl: if T::HAS_IOCTL {
+            bindings::compat_ptr_ioctl
+        } else {
+            None
+        },
         mmap_prepare: if T::HAS_MMAP {
             Some(Self::mmap)
         } else if T::HAS_READ_ITER {
@@ -201,10 +196,7 @@ impl<T: FileOperations> Table<T> {
     /// # Safety
     ///
     /// Called by the VFS for a file of `T::FileSystem`, once.
-    unsafe extern "C" fn release(
-        _inode: *mut bindings::inode,
-        file: *mut bindings::file,
-    ) -> c_int {
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: As promised by the caller.
         T::release(unsafe { File::from_raw(file) });
         0
@@ -282,6 +274,10 @@ impl<T: FileOperations> Table<T> {
         // SAFETY: As promised by the caller; the area is for this call only.
         from_result(|| unsafe {
             T::mmap(&mut MappingArea::from_raw(desc))?;
+            if (*desc).vm_ops.is_null() {
+                // Without operations, it would be anonymous memory.
+                return Err(ENODEV);
+            }
             Ok(0)
         })
     }
@@ -337,9 +333,8 @@ impl<T: FileOperations> Table<T> {
             flags: RemapFlags::from_raw(flags),
         };
         // SAFETY: As promised by the caller.
-        let shared = unsafe {
-            T::remap_file_range(File::from_raw(source), File::from_raw(target), range)
-        };
+        let shared =
+            unsafe { T::remap_file_range(File::from_raw(source), File::from_raw(target), range) };
         match shared {
             Ok(bytes) => bytes,
             Err(error) => error.to_errno().into(),

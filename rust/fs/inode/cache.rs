@@ -16,7 +16,7 @@
 use super::Inode;
 use crate::linux::{
     bindings,
-    fs::{FileSystem, Registration},
+    fs::{FileSystem, Registration, SuperBlock},
 };
 use core::{
     cell::UnsafeCell,
@@ -49,7 +49,7 @@ impl<F: FileSystem> InodeCache<F> {
         // the size and alignment stated here.
         let cache = unsafe {
             bindings::inode_cache_create(
-                F::NAME.as_ptr().cast(),
+                F::NAME.as_char_ptr(),
                 u32::try_from(size_of::<Inode<F>>())?,
                 align_of::<Inode<F>>() as u32,
                 Some(Self::construct),
@@ -72,7 +72,8 @@ impl<F: FileSystem> InodeCache<F> {
 
     /// # Safety
     ///
-    /// Called by the VFS for a super block whose type is that of a [`Registration<F>`].
+    /// Called by the VFS for a super block whose type is that of a [`Registration<F>`], and that
+    /// has its data.
     pub(in crate::linux::fs) unsafe extern "C" fn alloc_inode(
         sb: *mut bindings::super_block,
     ) -> *mut bindings::inode {
@@ -91,6 +92,7 @@ impl<F: FileSystem> InodeCache<F> {
             (*object.cast::<bindings::inode>()).i_mode = 0;
             (&raw mut (*object).link).write(UnsafeCell::new(ptr::null_mut()));
             pin_init::raw_init(&raw mut (*object).data, F::init_inode());
+            SuperBlock::<F>::from_raw(sb).private().inode_added();
         }
         object.cast()
     }
@@ -99,9 +101,15 @@ impl<F: FileSystem> InodeCache<F> {
     ///
     /// Called by the VFS, once, for an inode from [`Self::alloc_inode`] that has no user left.
     pub(in crate::linux::fs) unsafe extern "C" fn destroy_inode(inode: *mut bindings::inode) {
-        let inode: *mut Inode<F> = inode.cast();
-        // SAFETY: `data` was initialised by `alloc_inode`, and there are no references left.
-        unsafe { ptr::drop_in_place(&raw mut (*inode).data) };
+        let object: *mut Inode<F> = inode.cast();
+        // SAFETY: `data` was initialised by `alloc_inode`, and there are no references left. The
+        // super block keeps its data for the inodes that were added to it.
+        unsafe {
+            ptr::drop_in_place(&raw mut (*object).data);
+            SuperBlock::<F>::from_raw((*inode).i_sb)
+                .private()
+                .inode_gone();
+        }
     }
 
     /// # Safety

@@ -192,9 +192,7 @@ impl<F: FileSystem> TwoGuard<'_, F> {
 impl<F: FileSystem> Drop for TwoGuard<'_, F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants, this guard holds the locks.
-        unsafe {
-            bindings::unlock_two_nondirectories(self.first.as_raw(), self.second.as_raw())
-        };
+        unsafe { bindings::unlock_two_nondirectories(self.first.as_raw(), self.second.as_raw()) };
     }
 }
 
@@ -343,8 +341,7 @@ impl<F: FileSystem> Inode<F> {
     /// Takes `invalidate_lock` shared if that needs no waiting.
     pub fn try_invalidate_lock_shared(&self) -> Option<InvalidateSharedGuard<'_, F>> {
         // SAFETY: The mapping of an inode is valid as long as the inode.
-        let taken =
-            unsafe { bindings::filemap_invalidate_trylock_shared(self.mapping_raw()) } != 0;
+        let taken = unsafe { bindings::filemap_invalidate_trylock_shared(self.mapping_raw()) };
         // INVARIANT: Just taken, if so.
         taken.then(|| InvalidateSharedGuard {
             inode: self,
@@ -353,14 +350,9 @@ impl<F: FileSystem> Inode<F> {
     }
 
     /// Takes `invalidate_lock` of two files exclusively, in the order that everybody uses.
-    pub fn invalidate_lock_two<'a>(
-        first: &'a Self,
-        second: &'a Self,
-    ) -> InvalidateTwoGuard<'a, F> {
+    pub fn invalidate_lock_two<'a>(first: &'a Self, second: &'a Self) -> InvalidateTwoGuard<'a, F> {
         // SAFETY: The mappings of inodes are valid as long as the inodes.
-        unsafe {
-            bindings::filemap_invalidate_lock_two(first.mapping_raw(), second.mapping_raw())
-        };
+        unsafe { bindings::filemap_invalidate_lock_two(first.mapping_raw(), second.mapping_raw()) };
         // INVARIANT: Just taken.
         InvalidateTwoGuard {
             first,

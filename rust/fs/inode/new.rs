@@ -20,9 +20,7 @@
 //! An inode dropped in one of the first two stages is evicted at once. A file system that has
 //! put something of it on disk clears its link count first, so that eviction deletes that.
 
-use super::{
-    super::SuperBlock, lock::Locked, DeviceNumber, FileType, Inode, InodeFlags, Mode,
-};
+use super::{super::SuperBlock, lock::Locked, DeviceNumber, FileType, Inode, InodeFlags, Mode};
 use crate::linux::{
     bindings,
     fs::{
@@ -73,7 +71,7 @@ impl<F: FileSystem> SuperBlock<F> {
     /// Waits while somebody else reads it; fails if they did.
     pub fn iget(&self, ino: u64) -> Result<Iget<F>> {
         // SAFETY: The super block is valid.
-        let inode = unsafe { bindings::iget_locked(self.as_raw(), ino as _) };
+        let inode = unsafe { bindings::iget_locked(self.as_raw(), ino) };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
         // SAFETY: `iget_locked` returns an inode of this super block.
         if unsafe { Inode::<F>::from_raw(inode.as_ptr()) }.is_new() {
@@ -94,7 +92,7 @@ impl<F: FileSystem> SuperBlock<F> {
     /// The inode with this number, if it is in memory.
     pub fn ilookup(&self, ino: u64) -> Option<ARef<Inode<F>>> {
         // SAFETY: The super block is valid.
-        let inode = NonNull::new(unsafe { bindings::ilookup(self.as_raw(), ino as _) })?;
+        let inode = NonNull::new(unsafe { bindings::ilookup(self.as_raw(), ino) })?;
         // SAFETY: `ilookup` returned an inode of this super block with a reference.
         let inode = unsafe { Inode::from_raw_owned(inode) };
         (!inode.is_bad()).then_some(inode)
@@ -138,7 +136,7 @@ impl<F: FileSystem> NewInode<F> {
         }
         // SAFETY: The inode is valid, has a super block, and is not in the hash table.
         to_result(unsafe {
-            (*self.as_raw()).i_ino = ino as _;
+            (*self.as_raw()).i_ino = ino;
             bindings::insert_inode_locked(self.as_raw())
         })
         .map_err(|_| EEXIST)?;
@@ -211,12 +209,7 @@ impl<F: FileSystem> NewInode<F> {
     pub fn init_owner(&mut self, idmap: &MntIdmap, dir: &Inode<F>, mode: Mode) -> &mut Self {
         // SAFETY: Both inodes are valid, and nobody else uses this one.
         unsafe {
-            bindings::inode_init_owner(
-                idmap.as_raw(),
-                self.as_raw(),
-                dir.as_raw(),
-                mode.bits(),
-            )
+            bindings::inode_init_owner(idmap.as_raw(), self.as_raw(), dir.as_raw(), mode.bits())
         };
         self
     }

@@ -9,7 +9,7 @@
 
 use super::Inode;
 use crate::linux::{bindings, fs::FileSystem};
-use kernel::{error::to_result, prelude::*};
+use kernel::{error::to_result, ffi::c_ulong, prelude::*};
 
 impl<F: FileSystem> Inode<F> {
     /// The mapping whose pages are the contents: the inode's own.
@@ -59,17 +59,13 @@ impl<F: FileSystem> Inode<F> {
     /// Starts writing dirty pages of the range.
     pub fn start_write_range(&self, start: i64, last: i64) -> Result {
         // SAFETY: The mapping of an inode is valid as long as the inode.
-        to_result(unsafe {
-            bindings::filemap_fdatawrite_range(self.mapping_raw(), start, last)
-        })
+        to_result(unsafe { bindings::filemap_fdatawrite_range(self.mapping_raw(), start, last) })
     }
 
     /// Waits for pages of the range that are being written.
     pub fn wait_range(&self, start: i64, last: i64) -> Result {
         // SAFETY: The mapping of an inode is valid as long as the inode.
-        to_result(unsafe {
-            bindings::filemap_fdatawait_range(self.mapping_raw(), start, last)
-        })
+        to_result(unsafe { bindings::filemap_fdatawait_range(self.mapping_raw(), start, last) })
     }
 
     /// Starts writing all dirty pages, without waiting.
@@ -81,7 +77,7 @@ impl<F: FileSystem> Inode<F> {
     /// Takes clean pages of the range out of the page cache and of mappings; `EBUSY` if a page
     /// could not be taken.
     pub fn invalidate_range(&self, start: i64, last: i64) -> Result {
-        let page = |offset: i64| (offset.max(0) as u64 >> bindings::PAGE_SHIFT) as _;
+        let page = |offset: i64| (offset.max(0) as u64 >> bindings::PAGE_SHIFT) as c_ulong;
         // SAFETY: The mapping of an inode is valid as long as the inode.
         to_result(unsafe {
             bindings::invalidate_inode_pages2_range(self.mapping_raw(), page(start), page(last))

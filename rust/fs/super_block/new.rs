@@ -6,13 +6,13 @@
 //! So [`FileSystem::fill_super`] starts with a [`NewSuperBlock`], which knows the device but no
 //! inodes, and turns it into a [`SuperBlock`] by handing in the data.
 
-use super::SuperBlock;
+use super::{operations::SuperOperations, Private, SuperBlock};
 use crate::linux::{
     bindings,
     fs::{FileSystem, Timespec},
 };
 use core::marker::PhantomData;
-use kernel::prelude::*;
+use kernel::{ffi::c_ulong, prelude::*, types::Opaque};
 
 /// A super block that has no data of its file system yet.
 ///
@@ -91,7 +91,7 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
     /// Sets the number by which `statfs` tells file system types apart.
     pub fn set_magic(&mut self, magic: u32) -> &mut Self {
         // SAFETY: The super block is valid, and nobody else uses it.
-        unsafe { (*self.sb).s_magic = magic as _ };
+        unsafe { (*self.sb).s_magic = magic as c_ulong };
         self
     }
 
@@ -138,30 +138,51 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
     where
         Error: From<E>,
     {
-        let info = KBox::pin_init(info, GFP_KERNEL)?;
-        // SAFETY: The box is only taken back by `drop_info`, so that the data stays pinned.
-        let info = KBox::into_raw(unsafe { Pin::into_inner_unchecked(info) });
+        let private = try_pin_init!(Private::<F> {
+            inodes: Opaque::zeroed(),
+            info <- info,
+        }? Error);
+        let private: Result<Pin<KBox<Private<F>>>> = KBox::try_pin_init(private, GFP_KERNEL);
+        // SAFETY: The box is only taken back by `drop_private`, so that the data stays pinned.
+        let private = KBox::into_raw(unsafe { Pin::into_inner_unchecked(private?) });
         // SAFETY: The super block is valid, and nobody else uses it. With the data set, the
         // invariants of `SuperBlock` hold, for as long as there are inodes.
         unsafe {
-            (*self.sb).s_fs_info = info.cast();
+            (*self.sb).s_fs_info = private.cast();
             Ok(SuperBlock::from_raw(self.sb))
         }
     }
 }
 
-/// Takes back what [`NewSuperBlock::set_info`] handed in, if anything.
+/// Lets the file system clean up, and takes back what [`NewSuperBlock::set_info`] handed in.
+///
+/// Returns whether that was possible: if there are inodes in use, they may still need it.
 ///
 /// # Safety
 ///
-/// `sb` must be a super block of `F`, of which there are no inodes and no other users any more.
-pub(in crate::linux::fs) unsafe fn drop_info<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: `sb` is valid, and the caller is its only user.
-    let info = unsafe { core::mem::replace(&mut (*sb).s_fs_info, core::ptr::null_mut()) };
-    if !info.is_null() {
-        // SAFETY: It came from `KBox::into_raw`, in `set_info`, and this is the only place that
-        // takes it back. Nobody refers to it any more. It is dropped in place, as pinned data
-        // must.
-        drop(unsafe { Pin::new_unchecked(KBox::<F::Info>::from_raw(info.cast())) });
+/// `sb` must be a super block of `F`, that has no other users any more but inodes.
+pub(in crate::linux::fs) unsafe fn clean_up<F: FileSystem>(sb: *mut bindings::super_block) -> bool {
+    // SAFETY: `sb` is valid.
+    if unsafe { (*sb).s_fs_info.is_null() } {
+        return true;
     }
+    {
+        // SAFETY: Its data is set.
+        let sb = unsafe { SuperBlock::<F>::from_raw(sb) };
+        if F::SuperOps::HAS_PUT_SUPER {
+            F::SuperOps::put_super(sb);
+        }
+        // SAFETY: `sb` is valid.
+        if unsafe { bindings::sb_has_inodes(sb.as_raw()) } {
+            return false;
+        }
+        sb.private().wait_for_inodes();
+    }
+    // SAFETY: `sb` is valid, and the caller is its only user.
+    let private = unsafe { core::mem::replace(&mut (*sb).s_fs_info, core::ptr::null_mut()) };
+    // SAFETY: It came from `KBox::into_raw`, in `set_info`, and this is the only place that takes
+    // it back. There are no inodes, so nobody refers to it. It is dropped in place, as pinned data
+    // must.
+    drop(unsafe { Pin::new_unchecked(KBox::<Private<F>>::from_raw(private.cast())) });
+    true
 }

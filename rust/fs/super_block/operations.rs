@@ -12,7 +12,7 @@
 //!
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
-use super::{new::drop_info, SuperBlock};
+use super::{new::clean_up, SuperBlock};
 use crate::linux::{
     bindings,
     fs::{inode::cache::InodeCache, FileSystem, Inode, WritebackControl},
@@ -52,14 +52,14 @@ pub struct StatFs(bindings::kstatfs);
 impl StatFs {
     /// Sets the number that tells file system types apart.
     pub fn set_magic(&mut self, magic: u32) -> &mut Self {
-        self.0.f_type = magic as _;
+        self.0.f_type = magic as c_long;
         self
     }
 
     /// Sets the size of a block, in bytes.
     pub fn set_block_size(&mut self, bytes: u32) -> &mut Self {
-        self.0.f_bsize = bytes as _;
-        self.0.f_frsize = bytes as _;
+        self.0.f_bsize = bytes as c_long;
+        self.0.f_frsize = bytes as c_long;
         self
     }
 
@@ -80,7 +80,7 @@ impl StatFs {
 
     /// Sets the longest name.
     pub fn set_name_max(&mut self, bytes: u32) -> &mut Self {
-        self.0.f_namelen = bytes as _;
+        self.0.f_namelen = bytes as c_long;
         self
     }
 
@@ -109,13 +109,6 @@ pub trait SuperOperations {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether an inode should leave memory with its last reference even though it has links.
-    ///
-    /// Called with the inode's spin lock held: it must not sleep.
-    fn drop_inode(_inode: &Inode<Self::FileSystem>) -> bool {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
     /// Write an inode that was marked dirty; if the control says so, until it is on disk.
     fn write_inode(
         _inode: &Inode<Self::FileSystem>,
@@ -134,9 +127,13 @@ pub trait SuperOperations {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The file system is being unmounted, and its inodes are gone.
+    /// The file system is being unmounted, or could not be mounted after
+    /// [`NewSuperBlock::set_info`].
     ///
-    /// Workers must be stopped here. Afterwards the data of the super block is dropped.
+    /// Inodes without references are gone. What holds references to inodes must let go of them
+    /// here, and workers must be stopped. Afterwards the data of the super block is dropped.
+    ///
+    /// [`NewSuperBlock::set_info`]: super::new::NewSuperBlock::set_info
     fn put_super(_sb: &SuperBlock<Self::FileSystem>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -193,16 +190,47 @@ impl<T: SuperOperations> Table<T> {
         destroy_inode: Some(InodeCache::<T::FileSystem>::destroy_inode),
         free_inode: Some(InodeCache::<T::FileSystem>::free_inode),
         evict_inode: Some(Self::evict_inode),
-        drop_inode: if T::HAS_DROP_INODE { Some(Self::drop_inode) } else { None },
-        write_inode: if T::HAS_WRITE_INODE { Some(Self::write_inode) } else { None },
-        dirty_inode: if T::HAS_DIRTY_INODE { Some(Self::dirty_inode) } else { None },
-        sync_fs: if T::HAS_SYNC_FS { Some(Self::sync_fs) } else { None },
+        write_inode: if T::HAS_WRITE_INODE {
+            Some(Self::write_inode)
+        } else {
+            None
+        },
+        dirty_inode: if T::HAS_DIRTY_INODE {
+            Some(Self::dirty_inode)
+        } else {
+            None
+        },
+        sync_fs: if T::HAS_SYNC_FS {
+            Some(Self::sync_fs)
+        } else {
+            None
+        },
         put_super: Some(Self::put_super),
-        statfs: if T::HAS_STATFS { Some(Self::statfs) } else { Some(bindings::simple_statfs) },
-        freeze_fs: if T::HAS_FREEZE_FS { Some(Self::freeze_fs) } else { None },
-        unfreeze_fs: if T::HAS_UNFREEZE_FS { Some(Self::unfreeze_fs) } else { None },
-        show_options: if T::HAS_SHOW_OPTIONS { Some(Self::show_options) } else { None },
-        shutdown: if T::HAS_SHUTDOWN { Some(Self::shutdown) } else { None },
+        statfs: if T::HAS_STATFS {
+            Some(Self::statfs)
+        } else {
+            Some(bindings::simple_statfs)
+        },
+        freeze_fs: if T::HAS_FREEZE_FS {
+            Some(Self::freeze_fs)
+        } else {
+            None
+        },
+        unfreeze_fs: if T::HAS_UNFREEZE_FS {
+            Some(Self::unfreeze_fs)
+        } else {
+            None
+        },
+        show_options: if T::HAS_SHOW_OPTIONS {
+            Some(Self::show_options)
+        } else {
+            None
+        },
+        shutdown: if T::HAS_SHUTDOWN {
+            Some(Self::shutdown)
+        } else {
+            None
+        },
         nr_cached_objects: if T::HAS_NR_CACHED_OBJECTS {
             Some(Self::nr_cached_objects)
         } else {
@@ -232,19 +260,6 @@ impl<T: SuperOperations> Table<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS for an inode of `T::FileSystem`, with its `i_lock` held.
-    unsafe extern "C" fn drop_inode(inode: *mut bindings::inode) -> c_int {
-        // SAFETY: As promised by the caller.
-        unsafe {
-            if bindings::inode_generic_drop(inode) {
-                return 1;
-            }
-            T::drop_inode(Inode::from_raw(inode)).into()
-        }
-    }
-
-    /// # Safety
-    ///
     /// Called by the VFS for an inode of `T::FileSystem`.
     unsafe extern "C" fn write_inode(
         inode: *mut bindings::inode,
@@ -262,7 +277,8 @@ impl<T: SuperOperations> Table<T> {
     /// Called by the VFS for an inode of `T::FileSystem`.
     unsafe extern "C" fn dirty_inode(inode: *mut bindings::inode, flags: c_int) {
         // SAFETY: As promised by the caller.
-        T::dirty_inode(unsafe { Inode::from_raw(inode) }, InodeDirtied(flags as u32));
+        let inode = unsafe { Inode::from_raw(inode) };
+        T::dirty_inode(inode, InodeDirtied(flags as u32));
     }
 
     /// # Safety
@@ -281,19 +297,9 @@ impl<T: SuperOperations> Table<T> {
     /// Called by the VFS for a super block of `T::FileSystem` that was filled, when it is being
     /// shut down and its unused inodes are gone.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
-        // SAFETY: As promised by the caller; a filled super block has its data. What is dropped
-        // here may hold the last references to inodes.
-        unsafe {
-            if T::HAS_PUT_SUPER {
-                T::put_super(SuperBlock::from_raw(sb));
-            }
-            if bindings::sb_has_inodes(sb) {
-                // Somebody keeps inodes beyond the unmount, which is a bug that the VFS reports
-                // next. They may still use the data, so it stays.
-                return;
-            }
-            drop_info::<T::FileSystem>(sb);
-        }
+        // If inodes are in use, which is a bug that the VFS reports next, the data stays.
+        // SAFETY: As promised by the caller; users other than inodes are gone.
+        unsafe { clean_up::<T::FileSystem>(sb) };
     }
 
     /// # Safety
@@ -306,7 +312,10 @@ impl<T: SuperOperations> Table<T> {
         // SAFETY: As promised by the caller; `stat` is valid and exclusive for the call, and
         // `StatFs` is transparent.
         from_result(|| unsafe {
-            T::statfs(SuperBlock::from_raw((*dentry).d_sb), &mut *stat.cast::<StatFs>())?;
+            T::statfs(
+                SuperBlock::from_raw((*dentry).d_sb),
+                &mut *stat.cast::<StatFs>(),
+            )?;
             Ok(0)
         })
     }
@@ -376,9 +385,8 @@ impl<T: SuperOperations> Table<T> {
         control: *mut bindings::shrink_control,
     ) -> c_long {
         // SAFETY: As promised by the caller; a filled super block has its data.
-        let freed = unsafe {
-            T::free_cached_objects(SuperBlock::from_raw(sb), (*control).nr_to_scan as usize)
-        };
+        let freed =
+            unsafe { T::free_cached_objects(SuperBlock::from_raw(sb), (*control).nr_to_scan) };
         c_long::try_from(freed).unwrap_or(c_long::MAX)
     }
 }
