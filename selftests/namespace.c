@@ -6,7 +6,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
-#include "selftest.h"
+#include "fixture.h"
 
 static nlink_t links(const char *name)
 {

@@ -3,8 +3,7 @@
  * selftest.h - what every C selftest includes.
  *
  * A test program has one subject and uses the kernel's kselftest harness.  It
- * finds the file system under test mounted at $TEST_DIR, and each of its tests
- * starts in an empty directory of its own there: TEST_F(fs, name).
+ * finds the file system under test mounted at $TEST_DIR.
  */
 #ifndef SELFTEST_H
 #define SELFTEST_H
@@ -54,26 +53,5 @@
 		ASSERT_EQ(0, errno) TH_LOG("%s: %s", #call, strerror(errno)); \
 	}								\
 } while (0)
-
-FIXTURE(fs) {
-	off_t blk;	/* block size of the file system */
-};
-
-FIXTURE_SETUP(fs)
-{
-	const char *top = getenv("TEST_DIR");
-	struct statvfs st;
-
-	ASSERT_NE(NULL, top) TH_LOG("TEST_DIR is not set: start me with selftests/run");
-	ASSERT_OK(chdir(top));
-	ASSERT_OK(mkdir(_metadata->name, 0755));
-	ASSERT_OK(chdir(_metadata->name));
-	ASSERT_OK(statvfs(".", &st));
-	self->blk = st.f_bsize;
-}
-
-FIXTURE_TEARDOWN(fs)
-{
-}
 
 #endif

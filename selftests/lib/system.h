@@ -15,28 +15,11 @@ int sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Poll until the condition holds, for as long as $PATIENCE (60) seconds. */
 bool eventually(bool (*condition)(void *), void *arg);
 
+/* Write everything back and forget every clean page, dentry and inode: slow. */
 void drop_caches(void);
+/* The same for the pages of one file. */
+void drop_pages(int fd);
 /* Unmount and mount $TEST_DIR again; the caller may not be inside. 0 or -1. */
 int remount_test_dir(void);
-
-/*
- * The device under the file system is /dev/mapper/scratch, as large as the disk
- * below it, $SCRATCH_DEV. A table given here replaces its mapping without the
- * file system's notice, what is in flight included.
- */
-int dm_reload(const char *name, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-int dm_suspend(const char *name);
-int dm_resume(const char *name);
-/* Sectors of the device. */
-uint64_t dm_sectors(void);
-
-/* Counters of a block device, after /sys/block/NAME/stat and inflight. */
-struct disk_stat {
-	uint64_t sectors_read, sectors_written;
-	unsigned int reads_in_flight, writes_in_flight;
-};
-/* The device-mapper device of that name. */
-struct disk_stat disk_stat(const char *dm_name);
 
 #endif
