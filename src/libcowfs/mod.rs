@@ -25,6 +25,7 @@
 pub mod block;
 pub mod btree;
 pub mod cow;
+pub mod dir;
 pub mod error;
 pub mod format;
 pub mod inode;
