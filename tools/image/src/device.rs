@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A block device or a regular file that holds a volume, or is to hold one.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+
+/// An open block device or image file.
+#[derive(Debug)]
+pub struct Device {
+    file: File,
+    bytes: u64,
+    block_device: bool,
+}
+
+impl Device {
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2), and `InvalidInput` if `path` is neither block device nor regular file.
+    pub fn open(path: &Path) -> io::Result<Device> {
+        Device::with_flags(path, OFlags::RDONLY)
+    }
+
+    /// Opens `path` for reading and writing. A block device is opened exclusively: this fails with
+    /// `ResourceBusy` while it is mounted, or part of a device that is in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::open`].
+    pub fn open_exclusively(path: &Path) -> io::Result<Device> {
+        let mut flags = OFlags::RDWR;
+        if fs::metadata(path)?.file_type().is_block_device() {
+            flags |= OFlags::EXCL;
+        }
+        Device::with_flags(path, flags)
+    }
+
+    fn with_flags(path: &Path, flags: OFlags) -> io::Result<Device> {
+        // Neither wait for the other end of a pipe nor make a terminal ours.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        let kind = file.metadata()?.file_type();
+        if !kind.is_block_device() && !kind.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "neither a block device nor a regular file",
+            ));
+        }
+        Ok(Device {
+            bytes: file.seek(SeekFrom::End(0))?,
+            block_device: kind.is_block_device(),
+            file,
+        })
+    }
+
+    /// The size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether this is a block device, not a regular file.
+    pub fn is_block_device(&self) -> bool {
+        self.block_device
+    }
+
+    /// The smallest unit the device can read and write, in bytes; 512 for a regular file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ioctl.
+    pub fn sector_size(&self) -> io::Result<u32> {
+        if self.block_device {
+            Ok(rustix::fs::ioctl_blksszget(&self.file)?)
+        } else {
+            Ok(512)
+        }
+    }
+
+    /// Fills `to` with the bytes at `at`.
+    ///
+    /// # Errors
+    ///
+    /// Those of read(2), and `UnexpectedEof` beyond the end.
+    pub fn read_at(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(to, at)
+    }
+
+    /// Writes `from` at `at`.
+    ///
+    /// # Errors
+    ///
+    /// Those of write(2).
+    pub fn write_at(&self, at: u64, from: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(from, at)
+    }
+
+    /// Tells the device, or the file system below a regular file, that nothing in `[at, at + len)`
+    /// matters. False if it does not want to know.
+    pub fn discard(&self, at: u64, len: u64) -> bool {
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let attempts: &[FallocateFlags] = if self.block_device {
+            // A discard proper first (the kernel's NO_HIDE_STALE), which need not read back zeroes.
+            &[hole | FallocateFlags::NO_HIDE_STALE, hole]
+        } else {
+            &[hole]
+        };
+        attempts
+            .iter()
+            .any(|flags| rustix::fs::fallocate(&self.file, *flags, at, len).is_ok())
+    }
+
+    /// Waits until everything written is on the medium.
+    ///
+    /// # Errors
+    ///
+    /// Those of fsync(2): data written earlier may be lost.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+/// Where the device at `path` is mounted, or, for a regular file, the loop device it backs; `None`
+/// if neither is known.
+pub fn user_of(path: &Path) -> Option<String> {
+    let meta = fs::metadata(path).ok()?;
+    if meta.file_type().is_block_device() {
+        let id = meta.rdev();
+        let number = format!("{}:{}", rustix::fs::major(id), rustix::fs::minor(id));
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let point = mount_point(&mounts, &number)?;
+        return Some(format!("mounted on {point}"));
+    }
+    let wanted = fs::canonicalize(path).ok()?;
+    fs::read_dir("/sys/block")
+        .ok()?
+        .flatten()
+        .find_map(|entry| {
+            let backing = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+            (wanted == Path::new(backing.trim_end_matches('\n')))
+                .then(|| format!("in use by /dev/{}", entry.file_name().to_string_lossy()))
+        })
+}
+
+/// The first mount point of device `number` ("major:minor") in the text of mountinfo, see
+/// proc_pid_mountinfo(5): the third field is the device, the fifth the mount point.
+fn mount_point(mountinfo: &str, number: &str) -> Option<String> {
+    mountinfo.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let device = fields.nth(2)?;
+        let point = fields.nth(1)?;
+        (device == number).then(|| point.replace("\\040", " "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_mount_point_by_device_number() {
+        let text = "22 1 0:21 / /proc rw - proc proc rw\n\
+                    30 1 8:16 /sub /mnt/two\\040words rw,relatime - cowfs /dev/sdb rw\n";
+        assert_eq!(mount_point(text, "8:16").as_deref(), Some("/mnt/two words"));
+        assert_eq!(mount_point(text, "8:17"), None);
+    }
+
+    #[test]
+    fn refuses_what_cannot_hold_a_volume() {
+        let error = Device::open(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = Device::open(Path::new("/")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn discarding_a_file_makes_a_hole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let device = {
+            file.as_file().set_len(1 << 20).unwrap();
+            Device::open_exclusively(file.path()).unwrap()
+        };
+        device.write_at(4096, &[7; 8192]).unwrap();
+        let before = file.as_file().metadata().unwrap().blocks();
+        // Not every file system has holes; where it has none there is nothing to see.
+        if device.discard(0, 1 << 20) {
+            let mut back = [1; 8192];
+            device.read_at(4096, &mut back).unwrap();
+            assert!(back.iter().all(|byte| *byte == 0));
+            assert!(file.as_file().metadata().unwrap().blocks() < before);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What mkfs, fsck and the other tools share: the device or image file a volume lives on, and the
+//! jbd2 journal inside it.
+//!
+//! ```text
+//!   device      a block device or image file: size, exclusive opening, discarding
+//!   journal/    the journal as jbd2 writes it: superblock, and replay in memory
+//!   volume      a volume opened for reading: the state after replay, nothing written
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod device;
+pub mod journal;
+pub mod volume;
