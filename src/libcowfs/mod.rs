@@ -27,6 +27,7 @@ pub mod btree;
 pub mod cow;
 pub mod dir;
 pub mod error;
+pub mod extent;
 pub mod format;
 pub mod inode;
 pub mod ondisk;

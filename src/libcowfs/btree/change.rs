@@ -36,14 +36,6 @@ use super::cursor::Step;
 use super::node::{self, Branch};
 use super::{Array, Cursor, Layout, Owner, Record, Root, Tree, MAX_ADD, MAX_HEIGHT};
 
-/// What the path demands before its leaf can change.
-struct Plan {
-    /// Nodes to copy: this many levels from the leaf up.
-    shadows: usize,
-    /// Nodes to add.
-    splits: usize,
-}
-
 /// Blocks allocated for a change, in the order of their use.
 struct Spares {
     blocks: [FsBlock; 2 * MAX_HEIGHT + 1],
@@ -170,8 +162,60 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         done
     }
 
-    /// How many nodes a [`Cursor::splice`] with these arguments would allocate, in a tree that
-    /// shares no nodes.
+    /// Tells that the lowest `levels` nodes of the path are shared with other trees, and those
+    /// above are not: [`Cursor::splice`] copies them.
+    pub fn set_shared(&mut self, levels: usize) {
+        self.shared = levels.min(self.height);
+    }
+
+    /// Copies the topmost shared node of the path.
+    ///
+    /// # Errors
+    ///
+    /// `NoSpace`; nothing is changed then. `Corrupt` or `Io`: the transaction is lost.
+    pub fn shadow<X, O>(&mut self, tx: &mut X, owner: &mut O, root: &mut Root) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let level = self.shared.checked_sub(1).ok_or(Error::Invalid)?;
+        let near = node::address(self.node(level)?);
+        let mut spares = Spares::take(tx, owner, near, 1)?;
+        self.copy(tx, owner, root, level, &mut spares)
+    }
+
+    /// Takes the path's node at `level`, above which nothing is shared, out of the tree with all
+    /// that is below it. It is not freed: the reference to it is the caller's now. The cursor is
+    /// nowhere after that.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` or `Io`: the transaction is lost.
+    pub fn detach<X, O>(
+        &mut self,
+        tx: &mut X,
+        owner: &mut O,
+        root: &mut Root,
+        level: usize,
+    ) -> Result
+    where
+        X: Transaction<Buf = B>,
+        O: Owner<X>,
+    {
+        let done = if level + 1 >= self.height {
+            *root = Root::EMPTY;
+            Ok(())
+        } else {
+            self.child_index(level + 1)
+                .and_then(|index| self.remove_child(tx, level + 1, index))
+                .and_then(|()| self.shrink(tx, owner, root, level + 1))
+        };
+        self.clear();
+        done
+    }
+
+    /// How many nodes a [`Cursor::splice`] with these arguments would allocate, besides copies of
+    /// shared ones.
     pub fn splits(
         &self,
         at: usize,
@@ -232,42 +276,6 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         X: Transaction<Buf = B>,
         O: Owner<X>,
     {
-        let plan = self.plan(tx, owner, at, remove, add)?;
-        let near = node::address(self.node(0)?);
-        let mut spares = Spares::take(tx, owner, near, plan.shadows + plan.splits)?;
-        self.shadow(tx, owner, root, plan.shadows, &mut spares)?;
-        let leaf = self.node(0)?;
-        tx.modify(leaf)?;
-        if plan.splits > 0 {
-            let edge = self.bounds().1.is_none();
-            let new = tx.create(spares.next()?, T::KIND, owner.id())?;
-            split_splice::<T::Leaf, B>(leaf, &new, edge, at, remove, add);
-            let branch = Branch {
-                key: T::Leaf::key(&new, 0),
-                child: node::address(&new),
-            };
-            return self.grow(tx, owner, root, branch, edge, &mut spares);
-        }
-        T::Leaf::splice(leaf, at, remove, add);
-        if remove > add.len() {
-            self.shrink(tx, owner, root)?;
-        }
-        Ok(())
-    }
-
-    /// Looks what the change will need, and whether it can be done at all.
-    fn plan<X, O>(
-        &self,
-        tx: &mut X,
-        owner: &mut O,
-        at: usize,
-        remove: usize,
-        add: &[<T::Leaf as Layout>::Record<'_>],
-    ) -> Result<Plan>
-    where
-        X: Transaction<Buf = B>,
-        O: Owner<X>,
-    {
         let leaf = self.node(0)?;
         if at + remove > node::count(leaf) || add.len() > MAX_ADD {
             return Err(Error::Invalid);
@@ -279,47 +287,61 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         if splits > self.height && self.height == MAX_HEIGHT {
             return Err(Error::TooBig);
         }
-        for level in (0..self.height).rev() {
-            if owner.is_shared(tx, node::address(self.node(level)?))? {
-                let shadows = level + 1;
-                return Ok(Plan { shadows, splits });
-            }
+        let (near, shared) = (node::address(leaf), self.shared);
+        let mut spares = Spares::take(tx, owner, near, shared + splits)?;
+        for level in (0..shared).rev() {
+            self.copy(tx, owner, root, level, &mut spares)?;
         }
-        Ok(Plan { shadows: 0, splits })
+        let leaf = self.node(0)?;
+        tx.modify(leaf)?;
+        if splits > 0 {
+            let edge = self.bounds().1.is_none();
+            let new = tx.create(spares.next()?, T::KIND, owner.id())?;
+            split_splice::<T::Leaf, B>(leaf, &new, edge, at, remove, add);
+            let branch = Branch {
+                key: T::Leaf::key(&new, 0),
+                child: node::address(&new),
+            };
+            return self.grow(tx, owner, root, branch, edge, &mut spares);
+        }
+        T::Leaf::splice(leaf, at, remove, add);
+        if remove > add.len() {
+            self.shrink(tx, owner, root, 0)?;
+        }
+        Ok(())
     }
 
-    /// Copies the lowest `levels` nodes of the path, from the top down: below a node that was
-    /// just copied, every child has two holders.
-    fn shadow<X, O>(
+    /// Copies the path's node at `level`, which is shared while those above it are not: its
+    /// children then have two holders.
+    fn copy<X, O>(
         &mut self,
         tx: &mut X,
         owner: &mut O,
         root: &mut Root,
-        levels: usize,
+        level: usize,
         spares: &mut Spares,
     ) -> Result
     where
         X: Transaction<Buf = B>,
         O: Owner<X>,
     {
-        for level in (0..levels).rev() {
-            let block = spares.next()?;
-            let copy = tx.create(block, T::KIND, owner.id())?;
-            let old = self.node(level)?;
-            let contents = old.size() - header::LEVEL;
-            copy.copy_from(old, header::LEVEL, header::LEVEL, contents);
-            owner.shadow(tx, old)?;
-            match self.path.get(level + 1) {
-                Some(Some(parent)) => {
-                    tx.modify(&parent.buf)?;
-                    node::set_child(&parent.buf, parent.index, block);
-                }
-                _ => root.block = block,
+        let block = spares.next()?;
+        let copy = tx.create(block, T::KIND, owner.id())?;
+        let old = self.node(level)?;
+        let contents = old.size() - header::LEVEL;
+        copy.copy_from(old, header::LEVEL, header::LEVEL, contents);
+        owner.shadow(tx, old)?;
+        match self.path.get(level + 1) {
+            Some(Some(parent)) => {
+                tx.modify(&parent.buf)?;
+                node::set_child(&parent.buf, parent.index, block);
             }
-            if let Some(Some(step)) = self.path.get_mut(level) {
-                step.buf = copy;
-            }
+            _ => root.block = block,
         }
+        if let Some(Some(step)) = self.path.get_mut(level) {
+            step.buf = copy;
+        }
+        self.shared = level;
         Ok(())
     }
 
@@ -376,14 +398,14 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         Ok(())
     }
 
-    /// After records were removed: drops empty nodes and merges sparse ones, from the leaf up.
-    fn shrink<X, O>(&mut self, tx: &mut X, owner: &mut O, root: &mut Root) -> Result
+    /// After records were removed: drops empty nodes and merges sparse ones, from level `from` up.
+    fn shrink<X, O>(&mut self, tx: &mut X, owner: &mut O, root: &mut Root, from: usize) -> Result
     where
         X: Transaction<Buf = B>,
         O: Owner<X>,
     {
         let top = self.height.saturating_sub(1);
-        for level in 0..top {
+        for level in from..top {
             let node = self.node(level)?;
             if node::count(node) == 0 {
                 let block = node::address(node);

@@ -30,6 +30,8 @@ pub(super) struct Step<B> {
 pub struct Cursor<T: Tree, B> {
     pub(super) path: [Option<Step<B>>; MAX_HEIGHT],
     pub(super) height: usize,
+    /// The lowest nodes of the path, this many, are shared with other trees.
+    pub(super) shared: usize,
     tree: PhantomData<T>,
 }
 
@@ -45,6 +47,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         Self {
             path: [const { None }; MAX_HEIGHT],
             height: 0,
+            shared: 0,
             tree: PhantomData,
         }
     }
@@ -149,7 +152,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
     }
 
     /// The range of keys `[from, to)` that belong below the child that the path takes at `level`.
-    pub(super) fn range(&self, level: usize) -> (u64, Option<u64>) {
+    pub fn range(&self, level: usize) -> (u64, Option<u64>) {
         let above = || self.path.iter().skip(level).flatten();
         let from = above()
             .find(|step| step.index > 0)
@@ -205,6 +208,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             *step = None;
         }
         self.height = 0;
+        self.shared = 0;
     }
 
     fn leaf(&self) -> Option<&Step<B>> {

@@ -164,15 +164,15 @@ pub trait Owner<T: Transaction> {
     fn alloc(&mut self, tx: &mut T, near: FsBlock) -> Result<FsBlock>;
 
     /// Frees the block of a node, of which this tree was the only holder, and has the transaction
-    /// forget it.
+    /// forget it. Also called for a block just allocated of which no node was made.
     ///
     /// # Errors
     ///
     /// `Corrupt` or `Io`; the transaction is lost then.
     fn free(&mut self, tx: &mut T, at: FsBlock) -> Result;
 
-    /// Whether a node on a path of otherwise unshared nodes has other holders than its parent in
-    /// this tree (or this tree itself).
+    /// Whether a node, a neighbour of an unshared one below the same parent, has other holders than
+    /// that parent.
     ///
     /// # Errors
     ///
@@ -260,8 +260,7 @@ where
 ///
 /// # Errors
 ///
-/// `Corrupt` or `Io`: the transaction is lost. In a shared tree also `NoSpace`, with nothing
-/// changed.
+/// `Corrupt` or `Io`: the transaction is lost.
 pub fn remove<T, X, O>(tx: &mut X, owner: &mut O, root: &mut Root, key: u64) -> Result<bool>
 where
     T: Tree,

@@ -265,3 +265,21 @@ pub fn release<T: Transaction>(tx: &mut T, at: FsBlock, len: u32) -> Result<Rele
         Ok(Released { done, freed })
     })
 }
+
+/// Takes a reference from block `at` unless it is the last; returns whether it did. Changes at
+/// most [`credits::release`](super::credits::release) blocks.
+///
+/// # Errors
+///
+/// `Corrupt` if the group's tree is broken.
+pub fn release_shared<T: Transaction>(tx: &mut T, at: FsBlock) -> Result<bool> {
+    let (ag, first) = group_of(tx, at, 1)?;
+    tx.with_group(ag, |tx, state| {
+        let mut cursor = Cursor::new();
+        let run = find(tx, state, &mut cursor, first, 1)?;
+        if run.count > 1 {
+            set(tx, state, &mut cursor, &run, run.count - 1)?;
+        }
+        Ok(run.count > 1)
+    })
+}

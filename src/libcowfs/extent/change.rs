@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping and unmapping ranges of a file, one bounded step at a time.
+//!
+//! A step first changes the list of extents, which may fail for lack of space, and then takes a
+//! reference from each block that lost its place, which cannot.
+
+use super::super::btree::{Array, Cursor, Layout, Owner, Root};
+use super::super::error::{Error, Result};
+use super::super::ondisk::inode::INLINE_EXTENTS;
+use super::super::ondisk::Kind;
+use super::super::space::credits;
+use super::super::store::Transaction;
+use super::super::units::{FileBlock, FsBlock, Ino};
+use super::cost::{self, CALLER};
+use super::edit::Edit;
+use super::lookup::{end_in_leaf, leaf, shared_levels};
+use super::nodes::{release, share, Nodes};
+use super::record::{Extent, Extents};
+use super::{Fork, Map};
+
+/// What a range is to be mapped to.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// Nothing.
+    Hole,
+    /// Blocks that were allocated for it.
+    New(FsBlock, bool),
+    /// Blocks that are mapped elsewhere and get one more reference.
+    Shared(FsBlock),
+    /// The blocks that are there already, which are written now.
+    Written(FsBlock),
+}
+
+impl Target {
+    fn blocks(self) -> Option<(FsBlock, bool)> {
+        match self {
+            Target::Hole => None,
+            Target::New(disk, unwritten) => Some((disk, unwritten)),
+            Target::Shared(disk) | Target::Written(disk) => Some((disk, false)),
+        }
+    }
+}
+
+impl Fork {
+    /// Maps the blocks from `file` on to the `len` written blocks at `disk`, and takes a reference
+    /// from each block that was mapped there. Returns for how many of them that is done, which is
+    /// at least one.
+    ///
+    /// # Errors
+    ///
+    /// `NeedCredits` or `NoSpace`, with nothing changed; `Corrupt` or `Io`: the transaction is
+    /// lost.
+    pub fn replace<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        file: FileBlock,
+        disk: FsBlock,
+        len: u32,
+    ) -> Result<u32> {
+        let end = file.add(u64::from(len));
+        let done = self.map(tx, ino, file, end, Target::New(disk, false))?;
+        Ok(done as u32)
+    }
+
+    /// Maps the blocks from `file` on, a hole, to the `len` blocks at `disk`, to which nothing was
+    /// written. Returns for how many of them that is done, which is at least one.
+    ///
+    /// # Errors
+    ///
+    /// `Exists` if `file` is no hole; else as [`Fork::replace`].
+    pub fn insert_unwritten<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        file: FileBlock,
+        disk: FsBlock,
+        len: u32,
+    ) -> Result<u32> {
+        let hole = self.lookup(tx, file, u64::from(len))?;
+        if hole.extent.is_some() {
+            return Err(Error::Exists);
+        }
+        let end = file.add(hole.len);
+        let done = self.map(tx, ino, file, end, Target::New(disk, true))?;
+        Ok(done as u32)
+    }
+
+    /// Makes the preallocated ones of the blocks from `file` on written ones. Returns how many of
+    /// `len` blocks are done, which is at least one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fork::replace`].
+    pub fn convert<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        file: FileBlock,
+        len: u64,
+    ) -> Result<u64> {
+        let found = self.lookup(tx, file, len)?;
+        match found.extent {
+            Some(extent) if extent.unwritten => {
+                let target = Target::Written(extent.disk);
+                self.map(tx, ino, file, extent.end(), target)
+            }
+            _ => Ok(found.len),
+        }
+    }
+
+    /// Makes a hole of the `len` blocks from `file` on, and takes a reference from each block that
+    /// was mapped there. Returns how many of them are done, which is at least one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fork::replace`].
+    pub fn unmap<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        file: FileBlock,
+        len: u64,
+    ) -> Result<u64> {
+        self.map(tx, ino, file, file.add(len), Target::Hole)
+    }
+
+    /// Maps `[from, end)`, or as much of it as one step gets done; returns how much that is.
+    pub(super) fn map<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        from: FileBlock,
+        end: FileBlock,
+        target: Target,
+    ) -> Result<u64> {
+        if from >= end {
+            return Err(Error::Invalid);
+        }
+        let edit = match self.map {
+            Map::Inline(..) => self.map_inline(tx, ino, from, end, target)?,
+            Map::Tree(root) => self.map_tree(tx, ino, root, from, end, target)?,
+        };
+        let done = edit.end.since(from);
+        if edit.is_nothing() {
+            return Ok(done);
+        }
+        self.changed = true;
+        match target {
+            // The same blocks as before.
+            Target::Written(_) => return Ok(done),
+            Target::Hole => {}
+            Target::New(..) | Target::Shared(_) => self.blocks = self.blocks.saturating_add(done),
+        }
+        for old in edit.old() {
+            self.blocks = self.blocks.saturating_sub(u64::from(old.len));
+            release(tx, self.shared, old.disk, old.len)?;
+        }
+        Ok(done)
+    }
+
+    fn map_tree<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        mut root: Root,
+        from: FileBlock,
+        end: FileBlock,
+        target: Target,
+    ) -> Result<Edit> {
+        let mut cursor = Cursor::<Extents, T::Buf>::new();
+        cursor.seek(tx, root, from.0)?;
+        let end = end_in_leaf(&cursor, from, end.since(from));
+        let edit = leaf(tx.geometry(), &cursor)?.plan(from, end, target.blocks())?;
+        if edit.is_nothing() {
+            return Ok(edit);
+        }
+        let shared = match self.shared {
+            true => shared_levels(tx, &cursor)?,
+            false => 0,
+        };
+        let tree = cost::splice(tx, &cursor, &edit, shared)?;
+        tx.need(tree + self.cost(tx, &edit, from, target))?;
+        let mut nodes = Nodes {
+            ino,
+            blocks: &mut self.blocks,
+            shared: self.shared,
+        };
+        referred(tx, &edit, from, target, |tx| {
+            cursor.set_shared(shared);
+            cursor.splice(tx, &mut nodes, &mut root, edit.at, edit.remove, edit.add())
+        })?;
+        self.set_root(root);
+        Ok(edit)
+    }
+
+    fn map_inline<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        from: FileBlock,
+        end: FileBlock,
+        target: Target,
+    ) -> Result<Edit> {
+        let edit = self
+            .list(tx.geometry(), from)
+            .plan(from, end, target.blocks())?;
+        if edit.is_nothing() {
+            return Ok(edit);
+        }
+        let mut new = [Extent::NONE; INLINE_EXTENTS + 2];
+        let before = self.inline().get(..edit.at).unwrap_or_default();
+        let after = self
+            .inline()
+            .get(edit.at + edit.remove..)
+            .unwrap_or_default();
+        let mut count = 0;
+        for (to, from) in new
+            .iter_mut()
+            .zip(before.iter().chain(edit.add()).chain(after))
+        {
+            *to = *from;
+            count += 1;
+        }
+        let used = new.get(..count).unwrap_or_default();
+        let mut extents = [Extent::NONE; INLINE_EXTENTS];
+        if let Some(to) = extents.get_mut(..count) {
+            tx.need(self.cost(tx, &edit, from, target))?;
+            referred(tx, &edit, from, target, |_| Ok(()))?;
+            to.copy_from_slice(used);
+            self.map = Map::Inline(count, extents);
+            return Ok(edit);
+        }
+        tx.need(self.cost(tx, &edit, from, target) + credits::COMMIT + 1)?;
+        let mut nodes = Nodes {
+            ino,
+            blocks: &mut self.blocks,
+            shared: self.shared,
+        };
+        let block = referred(tx, &edit, from, target, |tx| nodes.alloc(tx, FsBlock::NULL))?;
+        let leaf = tx.create(block, Kind::Extent, ino.0)?;
+        Array::<Extent>::splice(&leaf, 0, 0, used);
+        self.map = Map::Tree(Root { block, height: 1 });
+        Ok(edit)
+    }
+
+    /// Blocks a step may change, besides those of the tree.
+    fn cost<T: Transaction>(&self, tx: &T, edit: &Edit, from: FileBlock, target: Target) -> u32 {
+        let geometry = tx.geometry();
+        let release = |len| cost::release(geometry, self.shared, len);
+        let old = edit.old().iter().map(|old| release(old.len));
+        let new = match target {
+            // References that are added, and taken again if there is no space.
+            Target::Shared(_) => {
+                let len = edit.end.since(from) as u32;
+                cost::share(geometry, len) + release(len)
+            }
+            Target::Written(_) => return CALLER,
+            Target::New(..) | Target::Hole => 0,
+        };
+        CALLER + new + old.sum::<u32>()
+    }
+}
+
+/// Does `change`, before which blocks that are mapped elsewhere too get one more reference. They
+/// do not keep it if that fails.
+fn referred<T: Transaction, V>(
+    tx: &mut T,
+    edit: &Edit,
+    from: FileBlock,
+    target: Target,
+    change: impl FnOnce(&mut T) -> Result<V>,
+) -> Result<V> {
+    let Target::Shared(disk) = target else {
+        return change(tx);
+    };
+    let len = edit.end.since(from) as u32;
+    share(tx, disk, len)?;
+    match change(tx) {
+        Err(Error::NoSpace) => {
+            release(tx, true, disk, len)?;
+            Err(Error::NoSpace)
+        }
+        done => done,
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Two files with the same blocks.
+
+use super::super::error::{Error, Result};
+use super::super::space::credits;
+use super::super::store::Transaction;
+use super::super::units::{FileBlock, Ino};
+use super::change::Target;
+use super::cost::{self, CALLER};
+use super::nodes::{release, share};
+use super::{Fork, Map};
+
+impl Fork {
+    /// Makes the empty fork `target` a clone of `source`: at once, whatever its size. The inodes of
+    /// both must be stored in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// `Exists` if `target` is not empty, `NeedCredits`, or `TooBig` if there are too many clones
+    /// already; nothing is changed then. `Corrupt` or `Io`: the transaction is lost.
+    pub fn clone_whole<T: Transaction>(tx: &mut T, source: &mut Fork, target: &mut Fork) -> Result {
+        if !target.is_empty() {
+            return Err(Error::Exists);
+        }
+        match &source.map {
+            Map::Tree(root) => {
+                tx.need(2 * CALLER + credits::share(tx.geometry()))?;
+                share(tx, root.block, 1)?;
+            }
+            Map::Inline(..) => {
+                let geometry = tx.geometry();
+                let cost = source.inline().iter().map(|extent| {
+                    cost::share(geometry, extent.len) + cost::release(geometry, true, extent.len)
+                });
+                tx.need(2 * CALLER + cost.sum::<u32>())?;
+                for (index, extent) in source.inline().iter().enumerate() {
+                    if let Err(error) = share(tx, extent.disk, extent.len) {
+                        for done in source.inline().iter().take(index) {
+                            release(tx, true, done.disk, done.len)?;
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        source.flag_shared();
+        *target = Fork {
+            changed: true,
+            ..source.clone()
+        };
+        Ok(())
+    }
+
+    /// Maps the blocks from `to` on, a hole, to what `source` has from `from` on; preallocated
+    /// blocks count as a hole. `source` may be a copy of this very fork. Returns how many of `len`
+    /// blocks are done, which is at least one.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if `source` is not [flagged](Fork::flag_shared), `Exists` if `to` is no hole; else as
+    /// [`Fork::replace`], and `TooBig` if there are too many references already, with nothing
+    /// changed.
+    pub fn share_range<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        source: &Fork,
+        from: FileBlock,
+        to: FileBlock,
+        len: u64,
+    ) -> Result<u64> {
+        if !source.shared {
+            return Err(Error::Invalid);
+        }
+        let found = source.lookup(tx, from, len)?;
+        let Some(extent) = found.extent.filter(|extent| !extent.unwritten) else {
+            return Ok(found.len);
+        };
+        let hole = self.lookup(tx, to, found.len)?;
+        if hole.extent.is_some() {
+            return Err(Error::Exists);
+        }
+        let target = Target::Shared(extent.disk);
+        let done = self.map(tx, ino, to, to.add(hole.len), target)?;
+        self.flag_shared();
+        Ok(done)
+    }
+}

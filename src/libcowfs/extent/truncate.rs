@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cutting off a file's end, down to dropping all of it.
+//!
+//! The work is done from the right end, so that after every step the fork is a sound one, only
+//! shorter, and whoever finds it after a crash just goes on. Of what is shared with other files
+//! only the topmost node is touched: it loses one reference and leaves the tree with all that is
+//! below it. So the clone of a file of any size goes in one step.
+
+use super::super::btree::{node, Array, Cursor, Root};
+use super::super::error::Result;
+use super::super::space::{credits, refcount};
+use super::super::store::Transaction;
+use super::super::units::{FileBlock, Ino};
+use super::change::Target;
+use super::cost::{self, CALLER};
+use super::edit::MAX_OLD;
+use super::lookup::shared_levels;
+use super::nodes::Nodes;
+use super::record::{Extent, Extents};
+use super::{Fork, Map};
+
+impl Fork {
+    /// Unmaps blocks at the end of the file, none of them before block `from`. Returns whether
+    /// there are no more after that.
+    ///
+    /// While a file is cut down to nothing, [`Fork::blocks`] may be more than what is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fork::replace`]; `NoSpace` only if `from` is not 0.
+    pub fn truncate<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        from: FileBlock,
+    ) -> Result<bool> {
+        let done = match self.map {
+            Map::Inline(..) => self.cut_inline(tx, ino, from)?,
+            Map::Tree(root) => self.cut_tree(tx, ino, root, from)?,
+        };
+        if self.is_empty() {
+            self.changed |= self.blocks != 0;
+            self.blocks = 0;
+        }
+        Ok(done || self.is_empty())
+    }
+
+    fn cut_inline<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        from: FileBlock,
+    ) -> Result<bool> {
+        match self.inline().last() {
+            Some(last) if last.end() > from => {
+                let end = last.end();
+                self.map(tx, ino, from, end, Target::Hole)?;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn cut_tree<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        root: Root,
+        from: FileBlock,
+    ) -> Result<bool> {
+        let mut cursor = Cursor::<Extents, T::Buf>::new();
+        cursor.seek(tx, root, u64::MAX)?;
+        let end = cursor.get().map_or(from, |last| last.end());
+        if end <= from {
+            return Ok(true);
+        }
+        let shared = match self.shared {
+            true => shared_levels(tx, &cursor)?,
+            false => 0,
+        };
+        let Some(level) = shared.checked_sub(1) else {
+            let first = cursor.count().saturating_sub(MAX_OLD);
+            let first = cursor.record(first).map_or(from, |extent| extent.file);
+            self.map(tx, ino, from.max(first), end, Target::Hole)?;
+            return Ok(false);
+        };
+        // What is below a node high up is not counted, and need not be if nothing stays.
+        let whole = from.0 == 0 || level == 0 && cursor.range(1).0 >= from.0;
+        if whole {
+            self.detach(tx, ino, root, &mut cursor, level)?;
+        } else {
+            self.shadow(tx, ino, root, &mut cursor, shared)?;
+        }
+        Ok(false)
+    }
+
+    /// Takes the path's node at `level`, which is shared, out of the tree.
+    fn detach<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        mut root: Root,
+        cursor: &mut Cursor<Extents, T::Buf>,
+        level: usize,
+    ) -> Result {
+        let Some(top) = cursor.nodes().nth(level) else {
+            return Ok(());
+        };
+        let at = node::address(top);
+        let blocks: u64 = match level {
+            0 => (0..node::count(top))
+                .map(|index| u64::from(Array::<Extent>::get(top, index).len))
+                .sum(),
+            _ => 0,
+        };
+        let height = u32::from(root.height);
+        let tree = height * (2 + credits::COMMIT);
+        tx.need(CALLER + credits::release(tx.geometry()) + tree)?;
+        if !refcount::release_shared(tx, at)? {
+            // The others left meanwhile.
+            return Ok(());
+        }
+        let mut nodes = Nodes {
+            ino,
+            blocks: &mut self.blocks,
+            shared: true,
+        };
+        cursor.detach(tx, &mut nodes, &mut root, level)?;
+        self.blocks = self.blocks.saturating_sub(blocks + 1);
+        self.set_root(root);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Copies the path's topmost shared node.
+    fn shadow<T: Transaction>(
+        &mut self,
+        tx: &mut T,
+        ino: Ino,
+        mut root: Root,
+        cursor: &mut Cursor<Extents, T::Buf>,
+        shared: usize,
+    ) -> Result {
+        let cost = match cursor.nodes().nth(shared.saturating_sub(1)) {
+            Some(node) => cost::shadow(tx, node)?,
+            None => 0,
+        };
+        // The copy and its parent.
+        tx.need(CALLER + cost + credits::COMMIT + 2)?;
+        let mut nodes = Nodes {
+            ino,
+            blocks: &mut self.blocks,
+            shared: true,
+        };
+        cursor.set_shared(shared);
+        cursor.shadow(tx, &mut nodes, &mut root)?;
+        self.set_root(root);
+        self.changed = true;
+        Ok(())
+    }
+}
