@@ -34,7 +34,8 @@ impl Fork {
             Map::Tree(root) => {
                 let mut cursor = Cursor::<Extents, R::Buf>::new();
                 cursor.seek(reader, root, at.0)?;
-                leaf(reader.geometry(), &cursor)?.lookup(at, end_in_leaf(&cursor, at, max))
+                let list = leaf(reader.geometry(), &cursor)?;
+                list.lookup(at, end_in_leaf(&cursor, at, max))
             }
         }
     }
