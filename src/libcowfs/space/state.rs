@@ -160,6 +160,11 @@ impl GroupState {
         self.pending
     }
 
+    /// Blocks used by the group's own trees.
+    pub fn tree_blocks(&self) -> u32 {
+        self.tree_blocks
+    }
+
     /// Blocks that anything but the group's own trees may take now.
     pub fn room(&self) -> u32 {
         let used = self.tree_blocks.saturating_add(self.spares.len() as u32);
