@@ -47,6 +47,7 @@ pub use context::{MountOptions, Reconfigure};
 pub use dentry::Dentry;
 pub use file::{
     dir::{DirContext, DirEntryType},
+    falloc,
     iov_iter::IovIter,
     kiocb::{Kiocb, WriteChecked},
     mapping::{MappingArea, MappingOperations, VmFault, VmFaultResult},
@@ -93,6 +94,10 @@ pub trait FileSystem: Sized + 'static {
 
     /// Whether mounts from within a user namespace are allowed.
     const USERNS_MOUNT: bool = false;
+
+    /// Whether change times are as fine as needed to tell changes apart that somebody looked at,
+    /// rather than those of the last clock tick.
+    const MULTIGRAIN_TIMES: bool = false;
 
     /// The mount options.
     type Options: MountOptions;

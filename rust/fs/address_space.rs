@@ -178,12 +178,6 @@ impl<F: FileSystem> WritebackControl<F> {
         // SAFETY: The control is valid by the type invariants.
         unsafe { (*self.as_raw()).sync_mode == bindings::writeback_sync_modes_WB_SYNC_ALL }
     }
-
-    /// Whether memory is short, and writing pages is to free some.
-    pub fn is_for_reclaim(&self) -> bool {
-        // SAFETY: There are no preconditions.
-        unsafe { bindings::current_is_memalloc() }
-    }
 }
 
 /// What the kernel asks about the pages of a file, `struct address_space_operations`.

@@ -10,6 +10,7 @@ use core::{marker::PhantomData, ops::Deref};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
 pub(super) mod dir;
+pub mod falloc;
 pub(super) mod iov_iter;
 pub(super) mod kiocb;
 pub(super) mod mapping;
@@ -116,8 +117,9 @@ impl<F: FileSystem> File<F> {
         to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_raw()) })
     }
 
-    /// `lseek` for a file of `size` bytes with offsets up to `max`; holes are not known.
-    pub fn generic_seek(&self, offset: i64, whence: SeekFrom, max: i64, size: i64) -> Result<i64> {
+    /// `lseek` for a file whose end is at `size`, with offsets up to `max`, and without holes; the
+    /// result becomes the file position.
+    pub fn seek(&self, offset: i64, whence: SeekFrom, max: i64, size: i64) -> Result<i64> {
         // SAFETY: The file is valid by the type invariants.
         to_offset(unsafe {
             bindings::generic_file_llseek_size(self.as_raw(), offset, whence as i32, max, size)

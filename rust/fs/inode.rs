@@ -437,6 +437,8 @@ impl InodeFlags {
     pub const DIRSYNC: Self = Self(bindings::S_DIRSYNC);
     /// Internal to the file system.
     pub const PRIVATE: Self = Self(bindings::S_PRIVATE);
+    /// Known to have nothing that a write would have to take away, such as a set-user-id bit.
+    pub const NOSEC: Self = Self(bindings::S_NOSEC);
 
     /// The raw bits.
     pub const fn bits(self) -> u32 {

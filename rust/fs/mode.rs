@@ -93,6 +93,20 @@ impl DeviceNumber {
         Self((major << Self::MINOR_BITS) | (minor & Self::MINOR_MASK))
     }
 
+    /// The form that goes on disk, as other file systems write it: 12 bits of the major number
+    /// between the lower 8 and the upper 12 of the minor.
+    pub const fn encode(self) -> u32 {
+        (self.minor() & 0xff) | ((self.major() & 0xfff) << 8) | ((self.minor() & !0xff) << 12)
+    }
+
+    /// The device of that form.
+    pub const fn decode(encoded: u32) -> Self {
+        Self::new(
+            (encoded >> 8) & 0xfff,
+            (encoded & 0xff) | ((encoded >> 12) & 0xfff00),
+        )
+    }
+
     /// The major number.
     pub const fn major(self) -> u32 {
         self.0 >> Self::MINOR_BITS

@@ -71,6 +71,9 @@ impl<F: FileSystem> Registration<F> {
         if F::ALLOW_IDMAP {
             flags |= bindings::FS_ALLOW_IDMAP;
         }
+        if F::MULTIGRAIN_TIMES {
+            flags |= bindings::FS_MGTIME;
+        }
         if F::USERNS_MOUNT {
             flags |= bindings::FS_USERNS_MOUNT;
         }

@@ -7,7 +7,6 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
 #include <linux/uio.h>
 #include <linux/wait_bit.h>
 
@@ -189,11 +188,6 @@ __rust_helper bool rust_helper_is_dirsync(const struct inode *inode)
 	return IS_DIRSYNC(inode);
 }
 
-__rust_helper unsigned int rust_helper_inode_count(const struct inode *inode)
-{
-	return icount_read_once(inode);
-}
-
 /* page cache of an inode */
 
 __rust_helper void rust_helper_filemap_invalidate_lock(struct address_space *mapping)
@@ -244,11 +238,6 @@ __rust_helper void rust_helper_sb_start_write(struct super_block *sb)
 	sb_start_write(sb);
 }
 
-__rust_helper bool rust_helper_sb_start_write_trylock(struct super_block *sb)
-{
-	return sb_start_write_trylock(sb);
-}
-
 __rust_helper void rust_helper_sb_end_write(struct super_block *sb)
 {
 	sb_end_write(sb);
@@ -283,11 +272,6 @@ __rust_helper void rust_helper_super_set_uuid(struct super_block *sb, const u8 *
 					      unsigned int len)
 {
 	super_set_uuid(sb, uuid, len);
-}
-
-__rust_helper void rust_helper_super_set_sysfs_name_bdev(struct super_block *sb)
-{
-	super_set_sysfs_name_bdev(sb);
 }
 
 /*
@@ -337,13 +321,6 @@ __rust_helper ssize_t rust_helper_generic_write_sync(struct kiocb *iocb, ssize_t
 	return generic_write_sync(iocb, count);
 }
 
-__rust_helper long rust_helper_splice_copy_file_range(struct file *in, loff_t pos_in,
-						      struct file *out, loff_t pos_out,
-						      size_t len)
-{
-	return splice_copy_file_range(in, pos_in, out, pos_out, len);
-}
-
 __rust_helper bool rust_helper_dir_emit(struct dir_context *ctx, const char *name,
 					int len, u64 ino, unsigned int type)
 {
@@ -372,11 +349,6 @@ __rust_helper void rust_helper_iov_iter_reexpand(struct iov_iter *iter, size_t c
 	iov_iter_reexpand(iter, count);
 }
 
-__rust_helper bool rust_helper_user_backed_iter(const struct iov_iter *iter)
-{
-	return user_backed_iter(iter);
-}
-
 /* folios */
 
 __rust_helper loff_t rust_helper_folio_pos(const struct folio *folio)
@@ -392,11 +364,6 @@ __rust_helper size_t rust_helper_folio_size(const struct folio *folio)
 __rust_helper struct address_space *rust_helper_folio_mapping_raw(const struct folio *folio)
 {
 	return folio->mapping;
-}
-
-__rust_helper bool rust_helper_current_is_memalloc(void)
-{
-	return current->flags & PF_MEMALLOC;
 }
 
 __rust_helper struct dentry *rust_helper_file_path_dentry(const struct file *file)

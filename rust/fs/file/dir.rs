@@ -73,7 +73,7 @@ impl<'a, F: FileSystem> DirContext<'a, F> {
     }
 
     /// The directory being read.
-    pub fn file(&self) -> &File<F> {
+    pub fn file(&self) -> &'a File<F> {
         self.file
     }
 

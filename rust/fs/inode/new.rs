@@ -280,19 +280,19 @@ impl<F: FileSystem> NewInode<F> {
     /// without asking the file system.
     ///
     /// The other inode operations are those of `T`. `EINVAL` if the mode does not say it is a
-    /// symbolic link, if it has a target already, or if `target` contains a NUL.
+    /// symbolic link, or if it has a target already.
     pub fn set_symlink<T: InodeOperations<FileSystem = F>>(
         &mut self,
-        target: &[u8],
+        target: &CStr,
     ) -> Result<&mut Self> {
         // SAFETY: Nobody else uses the inode.
         let has_target = unsafe { !(*self.link.get()).is_null() };
-        if !self.is_symlink() || has_target || target.contains(&0) {
+        if !self.is_symlink() || has_target {
             return Err(EINVAL);
         }
-        let mut text = KVec::with_capacity(target.len().checked_add(1).ok_or(EINVAL)?, GFP_KERNEL)?;
+        let target = target.to_bytes_with_nul();
+        let mut text = KVec::with_capacity(target.len(), GFP_KERNEL)?;
         text.extend_from_slice(target, GFP_KERNEL)?;
-        text.push(0, GFP_KERNEL)?;
         let (text, _, _) = text.into_raw_parts();
         // SAFETY: The inode is valid, and nobody else uses it.
         // INVARIANT: The target is in memory from `kmalloc`, that is given up here.

@@ -59,10 +59,11 @@ impl<F: FileSystem> Inode<F> {
         self.set_mtime(now);
     }
 
-    /// Sets all three to now, as for a file just created.
-    pub fn touch_all(&self) {
+    /// Sets all three to now, as for a file just created, and returns it.
+    pub fn touch_all_now(&self) -> Timespec {
         let now = self.touch_ctime();
         self.set_mtime(now);
         self.set_atime(now);
+        now
     }
 }

@@ -41,11 +41,7 @@ impl InodeDirtied {
     }
 }
 
-/// What `statfs` reports.
-///
-/// # Invariants
-///
-/// The pointer inside is valid and used by nobody else while the reference lives.
+/// What `statfs` reports, `struct kstatfs`.
 #[repr(transparent)]
 pub struct StatFs(bindings::kstatfs);
 
