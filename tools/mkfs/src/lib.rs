@@ -18,6 +18,7 @@ use anyhow::{bail, Context, Result};
 use cowfs_core::mem::MemStore;
 use cowfs_core::ondisk::superblock::LABEL_SIZE;
 use cowfs_core::ondisk::{Geometry, Superblock};
+use cowfs_core::store::Reader;
 use cowfs_core::units::FsBlock;
 use cowfs_core::{format, space};
 use cowfs_image::device::{user_of, Device};
@@ -111,7 +112,7 @@ pub fn make(path: &Path, options: &Options) -> Result<Made> {
         superblock,
     };
     if !options.dry_run {
-        write(&device, &store, &made, options.keep)?;
+        write(&device, &store, &made.superblock, options.keep)?;
     }
     Ok(made)
 }
@@ -153,8 +154,14 @@ fn random() -> Result<[u8; 16]> {
 /// Bytes at the device's end where partition tables and RAID superblocks are.
 const END: u64 = 128 << 10;
 
-fn write(device: &Device, store: &MemStore, made: &Made, keep: bool) -> Result<()> {
-    let geometry = &made.geometry;
+/// Writes the metadata in `store`, the superblock and an empty journal to `device`, of which
+/// everything else is lost; it is discarded unless `keep` says otherwise.
+///
+/// # Errors
+///
+/// Those of the device.
+pub fn write(device: &Device, store: &MemStore, superblock: &Superblock, keep: bool) -> Result<()> {
+    let geometry = store.geometry();
     let offset = |at: FsBlock| at.0 << geometry.block_shift;
     let block = vec![0; geometry.block_size()];
     device.write_at(0, &block).context("cannot write")?;
@@ -176,7 +183,7 @@ fn write(device: &Device, store: &MemStore, made: &Made, keep: bool) -> Result<(
         }
     }
     let journal = JournalSuperblock::new(
-        made.superblock.block_size,
+        superblock.block_size,
         geometry.journal_blocks,
         geometry.uuid,
     );
@@ -184,21 +191,21 @@ fn write(device: &Device, store: &MemStore, made: &Made, keep: bool) -> Result<(
         .write_at(offset(geometry.journal_start), &journal.encode())
         .context("cannot write journal")?;
     for at in Superblock::backups(geometry) {
-        write_superblock(device, made, at)?;
+        write_superblock(device, superblock, at)?;
     }
     device.sync().context("cannot write")?;
-    write_superblock(device, made, FsBlock(0))?;
+    write_superblock(device, superblock, FsBlock(0))?;
     device.sync().context("cannot write")
 }
 
-fn write_superblock(device: &Device, made: &Made, at: FsBlock) -> Result<()> {
-    let mut copy = made.superblock.clone();
+fn write_superblock(device: &Device, superblock: &Superblock, at: FsBlock) -> Result<()> {
+    let mut copy = superblock.clone();
     copy.address = at;
-    let mut block = vec![0; made.geometry.block_size()];
+    let mut block = vec![0; superblock.block_size as usize];
     let bytes = copy.encode();
     block[..bytes.len()].copy_from_slice(&bytes);
     device
-        .write_at(at.0 << made.geometry.block_shift, &block)
+        .write_at(at.0 * u64::from(superblock.block_size), &block)
         .with_context(|| format!("cannot write superblock {at}"))
 }
 
