@@ -259,6 +259,14 @@ FIXTURE_TEARDOWN(cow_race)
 	EXPECT_EQ(0, hold_remove());
 }
 
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
 static void run_race(struct __test_metadata *_metadata, struct race *r,
 		     const struct layout *layout, const char *order)
 {
@@ -286,6 +294,8 @@ static void run_race(struct __test_metadata *_metadata, struct race *r,
 
 	for (const char *s = order; *s && in_order; s++) {
 		in_order = step(r, *s);
+		if (getenv("RACE_TRACE"))
+			ksft_print_msg("%c %.2f\n", *s, seconds());
 		EXPECT_TRUE(in_order)
 			TH_LOG("layout \"%s\": %s does not get past %s", layout->name, order, s);
 	}
@@ -317,8 +327,13 @@ static void run_race(struct __test_metadata *_metadata, struct race *r,
 
 static void run_layouts(struct __test_metadata *_metadata, struct race *r, const char *order)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {
+		const double begin = seconds();
+
 		run_race(_metadata, r, &layouts[i], order);
+		ksft_print_msg("%s in layout \"%s\": %.1f s\n", order, layouts[i].name,
+			       seconds() - begin);
+	}
 }
 
 #define RACE(name, order) TEST_F(cow_race, name) { \

@@ -87,8 +87,9 @@ TEST_F(fs, many_entries_each_once)
 	while ((entry = readdir(dir)))
 		if (number(entry->d_name) >= 0)
 			seen[number(entry->d_name)]++;
-	for (int i = 0; i < MANY; i++)
+	for (int i = 0; i < MANY; i++) {
 		EXPECT_EQ(1, seen[i]) TH_LOG("f%d", i);
+	}
 	closedir(dir);
 	for (int i = 0; i < MANY; i++)
 		ASSERT_OK(removed("f%d", i));
@@ -163,8 +164,9 @@ TEST_F(fs, changes_while_reading)
 		if (read++ < N)
 			ASSERT_OK(touch("g%d", read));
 	}
-	for (i = 0; i < N; i++)
+	for (i = 0; i < N; i++) {
 		EXPECT_EQ(1, seen[i]) TH_LOG("f%d", i);
+	}
 	closedir(dir);
 }
 
