@@ -134,11 +134,8 @@ pub fn plan_with_groups(
     // At the edge, the last ones added may be what makes them superfluous.
     let summaries = count.div_ceil(per);
     let start = before(summaries);
-    let mut end = blocks.min(start.saturating_add(count.saturating_mul(u64::from(group))));
-    let rest = end.saturating_sub(start) % u64::from(group);
-    if rest < u64::from(MIN_GROUP_BLOCKS) {
-        end -= rest;
-    }
+    // The last group has at least `MIN_GROUP_BLOCKS`, or `count` would not count it.
+    let end = blocks.min(start.saturating_add(count.saturating_mul(u64::from(group))));
     let mut superblock = Superblock {
         uuid: [0; 16],
         label: [0; LABEL_SIZE],

@@ -212,3 +212,73 @@ impl Bitmap {
         best
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::Bitmap;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    /// The runs of `bits`: first block and length.
+    fn runs(bits: &[bool]) -> Vec<(u32, u32)> {
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        for at in (0..bits.len()).filter(|&at| bits[at]) {
+            match runs.last_mut() {
+                Some((first, len)) if *first + *len == at as u32 => *len += 1,
+                _ => runs.push((at as u32, 1)),
+            }
+        }
+        runs
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_bitmap_is_an_array_of_bits(
+            len in 1u32..400,
+            changes in prop::collection::vec((any::<bool>(), 0u32..400, 0u32..200), 0..30),
+            from in 0u32..400,
+            to in 0u32..400,
+            want in 1u32..200,
+        ) {
+            let mut map = Bitmap::new(len).unwrap();
+            let mut bits = std::vec![false; len as usize];
+            for (insert, first, count) in changes {
+                let mut changed = 0;
+                let end = len.min(first.saturating_add(count));
+                for bit in (first..end).map(|at| at as usize) {
+                    changed += u32::from(bits[bit] != insert);
+                    bits[bit] = insert;
+                }
+                let told = match insert {
+                    true => map.insert(first, count),
+                    false => map.remove(first, count),
+                };
+                prop_assert_eq!(told, changed);
+            }
+            let runs = runs(&bits);
+            prop_assert_eq!(map.count(), runs.iter().map(|run| run.1).sum::<u32>());
+
+            let longest = runs.iter().rev().max_by_key(|run| run.1);
+            prop_assert_eq!(map.longest(), longest.copied().unwrap_or((0, 0)));
+
+            let after = runs.iter().filter(|run| run.0 + run.1 > from);
+            let mut after = after.map(|&(first, len)| {
+                let start = first.max(from);
+                (start, first + len - start)
+            });
+            prop_assert_eq!(map.next(from), after.clone().next().map(|run| run.0));
+            let here = after.clone().find(|run| run.0 == from);
+            prop_assert_eq!(map.run_at(from, want), here.map_or(0, |run| run.1.min(want)));
+            let found = after.find(|run| run.1 >= want).map(|run| run.0);
+            prop_assert_eq!(map.find(from, to, want), found.filter(|&at| at < to));
+
+            let end = to.min(len);
+            let before = runs.iter().find(|run| run.0 < end && run.0 + run.1 >= end);
+            prop_assert_eq!(map.run_before(to), before.map_or(0, |run| end - run.0));
+        }
+    }
+}

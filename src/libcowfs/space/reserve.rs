@@ -7,13 +7,20 @@
 //! tree; freeing an inode may split nodes of its free inode tree. So each group sets aside what
 //! its trees can need at the worst, and nothing else may take that.
 //!
-//! The worst: of `n` blocks, `i` hold inodes (at most [`inode_block_limit`]) and are in both inode
-//! trees, and each of the others has a record of its own in the reference count tree. A node that
-//! falls below half is merged with a neighbour under the same parent where both fit in one (see
-//! `btree/`), so of two neighbours one is at least half full. With `c` records to a node, `k`
-//! nodes under one parent hold at least `k/2 - 1/2` times `c/2`, and all `m` nodes of a level
-//! at least `(m - parents) c/4`: `m <= 4 n / c + parents`. As `parents` is about `4 m / c` and `c` is 60
-//! at the least, an eighth more than `4 n / c`, and two for what is rounded, is enough.
+//! The worst, with `c` records to a node (leaves and interior nodes of these trees alike):
+//!
+//! * *Reference counts* ([`most_by_range`]). Each leaf owns a range of blocks. A node is made by a split,
+//!   which leaves both halves with about `c/2` records or more, so with ranges of as many blocks;
+//!   merging only widens ranges. The exception is a split at the tree's right edge, whose right
+//!   half may be small: one node a level. So `n` blocks make at most `n / (c/2) + 1` leaves,
+//!   however few records they hold, and likewise up the levels.
+//! * *Inodes* ([`most_by_fill`]). Only [`inode_block_limit`] blocks hold inodes, wherever they are. A
+//!   node that falls below half is merged with a neighbour under the same parent where both fit in
+//!   one (see `btree/`), so of two neighbours one is at least half full: `m` nodes of a level
+//!   hold at least `(m - parents) c/4` records. `parents` is about `4 m / c`, and `c` at least 60: an
+//!   eighth more than `4 n / c`, and two for what is rounded, is enough.
+//!
+//! With blocks of 4 KiB this is 1.3 % of the volume.
 
 use super::super::ondisk::superblock::has_backup;
 use super::super::ondisk::{header, Geometry};
@@ -22,47 +29,66 @@ use super::super::units::AgNumber;
 /// Size of a record of a group tree, in leaves and in interior nodes.
 const RECORD: u32 = 16;
 
-/// The part of a node that is filled on average at the least.
-const LEAST_FILL: u32 = 4;
+/// A split happens when one splice would leave more than `c` records; it adds up to two more than it
+/// removes, up to three, and does not cut between those. So this much may be missing to a half.
+const UNEVEN: u32 = 4;
 
-/// Most nodes a tree of `records` records can have, and most levels.
-fn worst(records: u32, block_size: usize) -> (u32, u32) {
-    let capacity = (block_size.saturating_sub(header::SIZE)) as u32 / RECORD;
-    let least = (capacity / LEAST_FILL).max(2);
-    let (mut total, mut levels, mut nodes) = (0u32, 0, records);
+/// Most records of a node.
+const fn capacity(block_size: usize) -> u32 {
+    block_size.saturating_sub(header::SIZE) as u32 / RECORD
+}
+
+/// Most nodes a tree whose keys are `blocks` different ones can have, and most levels.
+fn most_by_range(blocks: u32, block_size: usize) -> (u32, u32) {
+    let least = (capacity(block_size) / 2).saturating_sub(UNEVEN).max(2);
+    let (mut total, mut levels, mut nodes) = (0u32, 0, blocks);
     loop {
-        nodes = nodes.div_ceil(least);
+        nodes = match nodes / least {
+            0 => 1,
+            full => full + 1,
+        };
+        total = total.saturating_add(nodes);
         levels += 1;
-        if nodes <= 1 {
-            return (total + 1, levels);
+        if nodes == 1 {
+            return (total, levels);
         }
-        nodes += nodes / 8 + 2;
-        total += nodes;
     }
 }
 
-/// Most inode blocks a group of `len` blocks may have. Four in a group of them is far more than
-/// files need, and bounds the inode trees.
+/// Most nodes a tree of `records` records can have.
+fn most_by_fill(records: u32, block_size: usize) -> u32 {
+    let least = (capacity(block_size) / 4).max(2);
+    let (mut total, mut nodes) = (0u32, records);
+    loop {
+        nodes = nodes.div_ceil(least);
+        if nodes <= 1 {
+            return total.saturating_add(1);
+        }
+        nodes += nodes / 8 + 2;
+        total = total.saturating_add(nodes);
+    }
+}
+
+/// Most inode blocks a group of `len` blocks may have. An eighth of them is more than files need:
+/// with blocks of 4 KiB two inodes a block; and it bounds the inode trees.
 pub const fn inode_block_limit(len: u32) -> u32 {
-    let quarter = len / 4;
-    if quarter == 0 {
+    let part = len / 8;
+    if part == 0 {
         1
     } else {
-        quarter
+        part
     }
 }
 
 fn of_len(len: u32, block_size: usize) -> u32 {
-    let blocks = len.saturating_sub(1);
-    let inodes = inode_block_limit(len);
-    let only_counts = worst(blocks, block_size).0 + 2;
-    let both = worst(blocks.saturating_sub(inodes), block_size).0 + 2 * worst(inodes, block_size).0;
-    only_counts.max(both)
+    let counts = most_by_range(len, block_size).0;
+    let inodes = most_by_fill(inode_block_limit(len), block_size);
+    counts.saturating_add(inodes.saturating_mul(2))
 }
 
 /// Most levels a tree of one group can have.
 pub fn tree_levels(geometry: &Geometry) -> u32 {
-    worst(geometry.ag_blocks, geometry.block_size()).1
+    most_by_range(geometry.ag_blocks, geometry.block_size()).1
 }
 
 /// The blocks set aside in group `ag` for its own trees, those they use already among them.

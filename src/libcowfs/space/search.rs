@@ -265,7 +265,33 @@ fn find(buf: &impl Block, range: (u32, u32), class: u8) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use super::super::{alloc, stage, Purpose};
     use super::*;
+    use crate::mem::MemStore;
+    use crate::{error, format};
+
+    /// As if the hint had been lowered by a task that read the summary before the blocks were
+    /// freed.
+    #[test]
+    fn room_is_found_though_all_hints_deny_it() {
+        let plan = format::plan_with_groups(4 << 20, 1024, Some(1024), 64).unwrap();
+        let store = MemStore::new(plan.geometry().unwrap()).unwrap();
+        store.run(|tx| format::write(tx, 0)).unwrap();
+        let mut taken = 0;
+        loop {
+            store.hints().lower(0, summary::class(1));
+            match store.run(|tx| alloc(tx, FsBlock(0), 1000, Purpose::Data)) {
+                Ok((_, len)) => taken += u64::from(len),
+                Err(error) => break assert_eq!(error, error::Error::NoSpace),
+            }
+        }
+        let reserve = super::super::total_reserve(store.geometry());
+        assert!(taken > 1000);
+        assert_eq!(store.volume(|volume| volume.free).unwrap(), reserve);
+        assert!(stage(&store, FsBlock(0), 1).is_err());
+    }
 
     #[test]
     fn ranked_finds_every_byte_that_ranks() {

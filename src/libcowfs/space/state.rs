@@ -234,9 +234,17 @@ impl GroupState {
         if room == 0 || (room < enough && fit == Fit::Whole) {
             return None;
         }
-        let goal = if goal.0 == 0 { self.cursor } else { goal.0 };
         let want = want.clamp(1, room);
-        let (first, len) = self.choose(goal, want, enough.min(want), fit)?;
+        let enough = enough.min(want);
+        let (goal, at_goal) = match goal.0 {
+            0 => (self.cursor, enough),
+            goal => (goal, enough.div_ceil(2)),
+        };
+        let run = match self.free.run_at(goal, want) {
+            len if len >= at_goal => (goal, len),
+            _ => self.choose(goal, want, enough, fit)?,
+        };
+        let (first, len) = run;
         self.take(first, len);
         self.staged = self.staged.saturating_add(len);
         self.cursor = first.saturating_add(len);
@@ -264,13 +272,9 @@ impl GroupState {
         Some(first)
     }
 
-    /// The run that [`GroupState::stage`] takes: exactly at `goal` if that is half of what is
-    /// enough, else the next one that is enough, else, if it may be any, the longest.
+    /// The run that [`GroupState::stage`] takes if not the one at `goal`: the next one that is
+    /// enough, else, if it may be any, the longest.
     fn choose(&mut self, goal: u32, want: u32, enough: u32, fit: Fit) -> Option<(u32, u32)> {
-        let here = self.free.run_at(goal, want);
-        if here >= enough.div_ceil(2) {
-            return Some((goal, here));
-        }
         if enough <= self.longest {
             let found = match self.free.find(goal, u32::MAX, enough) {
                 None => self.free.find(0, goal, enough),

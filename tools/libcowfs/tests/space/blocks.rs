@@ -295,6 +295,32 @@ fn a_fragmented_group_is_left_for_a_whole_run() {
 }
 
 #[test]
+fn a_run_put_together_again_is_found() {
+    let store = volume(1024, 6912, 2, 0);
+    let geometry = store.geometry();
+    let start = geometry.group_start(AgNumber(0));
+    let mut taken = Vec::new();
+    while let Ok((at, 1)) = space::stage(&store, start, 1) {
+        if geometry.locate(at).unwrap().0 != AgNumber(0) {
+            space::unstage(&store, at, 1).unwrap();
+            break;
+        }
+        taken.push(at);
+    }
+    // The group learns that it has no run of two.
+    let (elsewhere, _) = space::stage(&store, start, 2).unwrap();
+    assert_eq!(geometry.locate(elsewhere).unwrap().0, AgNumber(1));
+    // It gets one block by block, in no order.
+    for step in [1, 0, 2] {
+        for &at in taken.iter().skip(100 + step).step_by(3).take(40) {
+            space::unstage(&store, at, 1).unwrap();
+        }
+    }
+    let (at, len) = space::stage(&store, start, 120).unwrap();
+    assert_eq!((geometry.locate(at).unwrap().0, len), (AgNumber(0), 120));
+}
+
+#[test]
 fn freeing_what_is_free_is_corruption() {
     let store = volume(1024, 64, 2, 0);
     let (at, len) = store

@@ -92,7 +92,7 @@ fn run(store: &MemStore, ops: Vec<Op>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 120 } else { 1000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 60 } else { 1000 }))]
 
     #[test]
     fn inodes_are_those_of_a_set(
@@ -133,6 +133,22 @@ fn files_stay_near_their_directory_and_directories_spread() {
     assert_eq!(dirs, (0..8).map(AgNumber).collect());
     tx.commit().unwrap();
     census::take(&store);
+}
+
+#[test]
+fn a_slot_is_cleared_whatever_was_in_it() {
+    let store = volume(4096, 64, 1, 0);
+    let (at, offset) = store.geometry().inode_at(store.geometry().root).unwrap();
+    store.with_bytes(at, |bytes| {
+        bytes[offset + inode::SIZE..].fill(0x5a);
+        cowfs_core::ondisk::header::seal(bytes);
+    });
+    let root = store.geometry().root;
+    let ino = store.run(|tx| inodes::alloc(tx, root, false)).unwrap();
+    let (buf, at) = inodes::read(&store, ino).unwrap();
+    for byte in (0..inode::SIZE).filter(|byte| !(80..84).contains(byte) && *byte > 1) {
+        assert_eq!(buf.u8(at + byte), 0, "byte {byte}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod inodes;
 mod orphans;
 mod refcounts;
 mod reserve;
+mod search;
 
 use cowfs_core::format;
 use cowfs_core::mem::MemStore;

@@ -139,6 +139,10 @@ proptest! {
     fn counts_are_those_of_an_array(ops in prop::collection::vec(op(), 1..400)) {
         run(&volume(1024, 64, 3, 0), ops);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 12 } else { 200 }))]
 
     #[test]
     fn counts_are_those_of_an_array_in_large_trees(ops in prop::collection::vec(op(), 1000..3000)) {

@@ -59,25 +59,32 @@ fn torture(store: &MemStore) {
     for part in [leaf / 2, leaf, leaf - 1, leaf / 4] {
         // Leaves may begin anywhere, so all phases are tried in turn.
         for phase in [0, part / 3, part / 2] {
-            let sparse = |n: usize| {
-                let keep = if (n + phase) / part % 2 == 0 {
-                    1
-                } else {
-                    part / 2 + 1
-                };
-                if (n + phase) % part < keep {
-                    each(n)
-                } else {
-                    1
-                }
+            // While their neighbours are full, every other leaf is thinned out to one record; then
+            // the neighbours to just half. Neither can be merged at that time.
+            let place = |n: usize| ((n + phase) / part % 2 == 0, (n + phase) % part);
+            let gaps = |n: usize| match place(n) {
+                (true, at) if at > 0 => 1,
+                _ => each(n),
             };
-            bring(store, &blocks, each, sparse);
+            let sparse = |n: usize| match place(n) {
+                (false, at) if at > part / 2 => 1,
+                _ => gaps(n),
+            };
+            bring(store, &blocks, each, gaps);
+            bring(store, &blocks, gaps, sparse);
             census::take(store);
             bring(store, &blocks, sparse, each);
         }
     }
     assert!(census::take(store).tree_blocks >= full / 2);
     bring(store, &blocks, each, one);
+    assert_eq!(census::take(store).counts.len(), 0);
+    // From the end, all leaves are split in half and none is filled up again.
+    let mut back = blocks;
+    back.reverse();
+    bring(store, &back, one, each);
+    assert!(census::take(store).tree_blocks >= full);
+    bring(store, &back, each, one);
     assert_eq!(census::take(store).counts.len(), 0);
 }
 
@@ -110,7 +117,7 @@ fn inodes_and_counts_together_fit_the_reserve() {
         }
     }
     tx.commit().unwrap();
-    assert_eq!(all.len(), 2 * 256 * 3 - 1);
+    assert_eq!(all.len(), 2 * 128 * 3 - 1);
     let blocks = fill(&store);
     bring(&store, &blocks, |_| 1, |n| 2 + n as u32 % 2);
     // One free slot in each block, then all: the free inode tree at its largest and back to nothing.
