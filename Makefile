@@ -14,6 +14,7 @@ SHELL := /bin/bash
 
 COWFS_CACHE ?= $(HOME)/.cache/cowfs
 export COWFS_CACHE
+export COWFS_START ?= $(shell date +%s)
 
 # What the guest gets: see qemu/boot.
 DISKS ?= 4G 4G
@@ -36,23 +37,29 @@ cargo := $(in_toolchain) cargo
 workspace := --manifest-path tools/Cargo.toml --workspace --locked
 guest := qemu/boot --memory $(MEMORY) --cpus $(CPUS) $(addprefix --disk ,$(DISKS)) \
 	$(build)/module/cowfs.ko $(build)/precure/cowfs_precure.ko $(build)/bin $(build)/selftests
+# Merged with build/bin in the guest.
+test_programs = $(COWFS_CACHE)/test-programs/bin
 
 .PHONY: all
 all: module tools
 
 # --- set-up ---------------------------------------------------------------
 
-.PHONY: setup toolchain kernel test-programs guest
+# Two at a time, whatever -j says: neither fills a machine on its own.
+.PHONY: setup setup-tests toolchain kernel guest-root test-programs guest
 setup:
 	+@$(MAKE) -j2 guest
+
+setup-tests:
+	+@$(MAKE) -j2 guest test-programs
 
 toolchain:
 	@qemu/toolchain
 
-kernel test-programs: toolchain
+kernel guest-root test-programs: toolchain
 	@qemu/$@
 
-guest: kernel test-programs
+guest: kernel guest-root
 	@qemu/guest
 
 # --- the module -----------------------------------------------------------
@@ -103,10 +110,11 @@ tools: $(prepared)
 # --- in the virtual machine -----------------------------------------------
 
 .PHONY: guest-files vm demo selftests selftests-precure bench
-guest-files: guest module precure tools
+guest-files: setup module precure tools
 	@$(in_toolchain) make -s -C selftests KDIR=$(KDIR) BUILD=$(build)/selftests
 
 vm demo selftests selftests-precure bench: guest-files
+selftests: test-programs
 
 vm:
 	@$(guest) --shell
@@ -115,7 +123,7 @@ demo:
 	@$(guest) --timeout 600 --log $(build)/log/demo -- selftests/demo
 
 selftests:
-	@$(guest) --timeout 1500 --log $(build)/log/selftests -- selftests/run $(TESTS)
+	@$(guest) $(test_programs) --timeout 1500 --log $(build)/log/selftests -- selftests/run $(TESTS)
 
 # The proof that cow_race bites: it must find poison under the old rule.
 selftests-precure:

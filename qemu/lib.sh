@@ -82,8 +82,8 @@ cached() {
 	if [[ ! -d $dir ]]; then
 		[[ $EUID == 0 ]] || die "setting up the $title needs root"
 		progress "$title: start"
-		rm -rf --one-file-system "$cache/$name"-*.tmp
-		find "$cache" -maxdepth 1 -name "$name-*" -mtime +7 \
+		local any='????????????'
+		find "$cache" -maxdepth 1 \( -name "$name-$any.tmp" -o -name "$name-$any" -mtime +7 \) \
 			-exec rm -rf --one-file-system {} +
 		mkdir "$dir.tmp"
 		# No condition around it, or errexit would not hold in the builder.
