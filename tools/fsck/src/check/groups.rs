@@ -125,7 +125,7 @@ impl Checker<'_> {
             owner: u64::from(ag.0),
         };
         let in_group = self.geometry.locate(root.block).map(|(at, _)| at) == Some(ag);
-        if root.height > 0 && !in_group {
+        if !root.block.is_null() && !in_group {
             self.wrong(
                 walk.who,
                 format_args!(

@@ -286,7 +286,12 @@ pub fn sample() -> Image {
     let deep = b.create(sub, "deep", FileType::Regular);
     let many = b.create(root, "many", FileType::Directory);
     for n in 0..200 {
-        b.link(many, &format!("entry number {n}"), deep, FileType::Regular);
+        b.link(
+            many,
+            &format!("entry number {n:03}"),
+            deep,
+            FileType::Regular,
+        );
     }
     for (name, ino) in [("dir", dir), ("sub", sub), ("deep", deep), ("many", many)] {
         inos.insert(name, ino);

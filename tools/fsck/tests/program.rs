@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! fsck.cowfs as a program: its exit codes, and what it does with what is hardly a volume.
+
+mod common;
+
+use common::{sample, Image};
+use cowfs_core::ondisk::inode;
+use cowfs_core::units::FsBlock;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn fsck(path: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_fsck-cowfs"))
+        .args(options)
+        .arg(path)
+        .output()
+        .unwrap();
+    let text = [stdout, stderr].concat();
+    (status.code(), String::from_utf8(text).unwrap())
+}
+
+fn damaged() -> Image {
+    let image = sample();
+    image.edit_inode("deep", |b| b[inode::LINKS] += 1);
+    image
+}
+
+#[test]
+fn clean_is_0() {
+    let image = sample();
+    for options in [&["-n"][..], &["-f", "-n"], &[]] {
+        let (code, text) = fsck(image.path(), options);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("clean"), "{text}");
+    }
+    assert_eq!(fsck(image.path(), &["-n", "-q"]), (Some(0), String::new()));
+}
+
+#[test]
+fn errors_left_is_4() {
+    let (code, text) = fsck(damaged().path(), &["-n"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("has 202 links, but 201 were found"), "{text}");
+    assert!(text.contains("1 error found and left"), "{text}");
+}
+
+#[test]
+fn quiet_prints_findings_all_the_same() {
+    let (code, text) = fsck(damaged().path(), &["-n", "-q"]);
+    assert_eq!(code, Some(4));
+    assert!(text.contains("has 202 links"), "{text}");
+}
+
+#[test]
+fn no_device_is_8() {
+    let (code, text) = fsck(Path::new("/nonexistent"), &["-n"]);
+    assert_eq!(code, Some(8), "{text}");
+    let (code, text) = fsck(Path::new("/dev/null"), &["-n"]);
+    assert_eq!(code, Some(8), "{text}");
+}
+
+#[test]
+fn wrong_usage_is_16() {
+    let image = sample();
+    assert_eq!(fsck(image.path(), &["--no-such-option"]).0, Some(16));
+    assert_eq!(fsck(image.path(), &["-n", "-y"]).0, Some(16));
+    let help = Command::new(env!("CARGO_BIN_EXE_fsck-cowfs"))
+        .output()
+        .unwrap();
+    assert_eq!(help.status.code(), Some(16));
+}
+
+#[test]
+fn repair_is_not_pretended() {
+    for option in ["-p", "-a", "-y"] {
+        let image = damaged();
+        let before = std::fs::read(image.path()).unwrap();
+        let (code, text) = fsck(image.path(), &[option]);
+        assert_eq!(code, Some(16));
+        assert!(text.contains("not yet supported: repair"), "{text}");
+        assert!(std::fs::read(image.path()).unwrap() == before);
+    }
+}
+
+#[test]
+fn something_else_is_8() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for len in [0, 100, 1 << 20] {
+        file.as_file().set_len(len).unwrap();
+        let (code, text) = fsck(file.path(), &["-n"]);
+        assert_eq!(code, Some(8), "{text}");
+        assert!(text.contains("not a cowfs volume"), "{text}");
+    }
+}
+
+#[test]
+fn a_lost_superblock_is_found_again_in_its_backup() {
+    let image = sample();
+    image.put(FsBlock(0), &[0; common::SIZE]);
+    let (code, text) = fsck(image.path(), &["-n"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(
+        text.contains("superblock in block 0: not a cowfs volume"),
+        "{text}"
+    );
+    assert!(text.contains("going on with the backup in block"), "{text}");
+    assert!(text.contains("1 error found and left"), "{text}");
+}
+
+#[test]
+fn a_damaged_superblock_is_replaced_by_its_backup() {
+    let image = sample();
+    let mut block = image.block(FsBlock(0));
+    block[100] ^= 1;
+    image.put(FsBlock(0), &block);
+    let (code, text) = fsck(image.path(), &["-n"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("superblock in block 0: superblock: block 0: bad superblock checksum"));
+    assert!(text.contains("1 error found and left"), "{text}");
+}
+
+#[test]
+fn a_device_that_is_too_short_is_4() {
+    let image = sample();
+    image.file.as_file().set_len(3 << 20).unwrap();
+    let (code, text) = fsck(image.path(), &["-n"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("but the device only 3145728"), "{text}");
+}
+
+/// Whatever byte of the metadata is lost, the check ends, and says so.
+#[test]
+fn no_lost_block_goes_unnoticed() {
+    let image = sample();
+    let geometry = &image.geometry;
+    let zero = vec![0; common::SIZE];
+    let groups = geometry.ag_start.0..geometry.ag_start.0 + 160;
+    for at in (1..4).chain(groups).map(FsBlock) {
+        let block = image.block(at);
+        // Only metadata was written to the image: files' data is zero.
+        if block == zero {
+            continue;
+        }
+        image.put(at, &zero);
+        let found = image.check();
+        assert!(!found.is_empty(), "block {at} is missing");
+        image.put(at, &block);
+    }
+    assert_eq!(image.check(), [""; 0]);
+}
