@@ -130,8 +130,8 @@ pub trait FileSystem: Sized + 'static {
 
     /// Applies options on a remount, which may change between read-only and read-write.
     ///
-    /// Before it becomes read-only, the kernel has synced the file system and waited for
-    /// writers. Without an implementation of its own, a file system accepts no new option.
+    /// The file system has been synced; before it becomes read-only, writers have been waited for
+    /// first. Without an implementation, options of a remount are checked and then ignored.
     fn reconfigure(
         _sb: &SuperBlock<Self>,
         _options: Self::Options,

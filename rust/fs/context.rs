@@ -258,6 +258,7 @@ impl<F: FileSystem> Context<F> {
                 was_read_only: sb.is_read_only(),
                 read_only,
             };
+            sb.sync_locked()?;
             F::reconfigure(sb, KBox::into_inner(options), change)?;
             Ok(0)
         })
