@@ -230,8 +230,8 @@ impl<'j> Handle<'j> {
 
     /// Ends the part in this transaction and starts one in another, with new credits.
     ///
-    /// What has been done up to here may be on disk without what follows. Access to buffers must be
-    /// asked for again. Waits for log space: locks that others need to end their handles must not be
+    /// What has been done up to here may be on disk without what follows, but need not: the handle may
+    /// find itself in the same transaction. Access to buffers must be asked for again. Waits for log space: locks that others need to end their handles must not be
     /// held. Fails with `EBUSY` if the handle is nested. After another failure the handle can only
     /// be stopped.
     pub fn restart(&mut self, credits: Credits) -> Result {

@@ -5,6 +5,7 @@
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, time::Duration};
 use kernel::{
     error::{from_err_ptr, to_result},
+    ffi::c_int,
     prelude::*,
     sync::Arc,
     types::{NotThreadSafe, Opaque},
@@ -74,7 +75,8 @@ impl<T: JournalOps> Journal<T> {
     /// Reads the super block of the journal in the `blocks` blocks of `block_size` bytes from `start` on,
     /// which is on the same device as the blocks that it protects.
     ///
-    /// The journal's blocks must have been formatted. `ops` is what the journal calls back.
+    /// The journal's super block must be there, with all block numbers in it counted from `start`, so that
+    /// the log begins at 1. `ops` is what the journal calls back.
     pub fn init_dev(
         device: &BlockDevice,
         start: u64,
@@ -109,6 +111,8 @@ impl<T: JournalOps> Journal<T> {
         // SAFETY: The journal is ours alone yet.
         unsafe {
             (*journal.as_ptr()).j_private = shared.as_ptr().cast();
+            // Without it, jbd2 takes the numbers of log blocks for those of the device.
+            (*journal.as_ptr()).j_bmap = Some(Shared::<T>::bmap);
             if T::HAS_COMMITTED {
                 (*journal.as_ptr()).j_commit_callback = Some(Shared::<T>::committed);
             }
@@ -462,6 +466,29 @@ impl<T: JournalOps> Drop for UpdatesLocked<'_, T> {
 }
 
 impl<T: JournalOps> Shared<T> {
+    /// Finds the block of the device for a block of the log.
+    ///
+    /// # Safety
+    ///
+    /// Only to be called by a journal.
+    unsafe extern "C" fn bmap(
+        journal: *mut bindings::journal_t,
+        block: *mut bindings::sector_t,
+    ) -> c_int {
+        // SAFETY: The journal is valid; the fields do not change once it is initialised.
+        let (start, len) = unsafe { ((*journal).j_blk_offset, (*journal).j_total_len) };
+        // SAFETY: The number is for us to read and write.
+        let in_log = unsafe { *block };
+        match start.checked_add(in_log) {
+            Some(on_device) if in_log < len.into() => {
+                // SAFETY: As above.
+                unsafe { *block = on_device };
+                0
+            }
+            _ => EIO.to_errno(),
+        }
+    }
+
     /// # Safety
     ///
     /// Only to be called by a journal whose `j_private` is a `Shared<T>`.
