@@ -5,7 +5,7 @@
  */
 #include "fixture.h"
 
-#define MANY 5000
+#define MANY 3000
 
 static int touch(const char *fmt, int i)
 {

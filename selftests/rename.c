@@ -74,7 +74,8 @@ TEST_F(fs, kinds_that_do_not_replace_each_other)
 	ASSERT_OK(touch("f"));
 	EXPECT_ERRNO(EISDIR, rename("f", "d"));
 	EXPECT_ERRNO(ENOTDIR, rename("d", "f"));
-	EXPECT_ERRNO(ENOTEMPTY, rename("d", "full"));
+	EXPECT_EQ(-1, rename("d", "full"));
+	EXPECT_TRUE(errno == ENOTEMPTY || errno == EEXIST);
 	EXPECT_OK(rename("full", "d"));
 	EXPECT_NE(0, ino("d/x"));
 	EXPECT_EQ(3, links("."));

@@ -15,7 +15,7 @@
 
 #include "file.h"
 
-#define CHUNK (1 << 20)
+#define CHUNK (256 << 10)
 
 void *aligned(size_t len)
 {
@@ -25,7 +25,6 @@ void *aligned(size_t len)
 		perror("# aligned_alloc");
 		abort();
 	}
-	memset(buf, 0, len);
 	return buf;
 }
 
@@ -158,7 +157,7 @@ static void explain(const char *buf, size_t len, off_t at, off_t wrong, size_t w
 static bool compare(int fd, const uint64_t *seed, off_t at, size_t len)
 {
 	const size_t want = len;
-	char *buf = aligned(CHUNK);
+	char *buf = aligned(len < CHUNK ? len : CHUNK);
 	bool good = true;
 
 	while (len && good) {

@@ -18,7 +18,7 @@
 /* Eight bytes that no pattern and no stamp contains. */
 #define POISON 0x214e4f53494f5021ull	/* "!POISON!" */
 
-/* Memory fit for direct I/O; ends the test if there is none. */
+/* Memory fit for direct I/O, not zeroed; ends the test if there is none. */
 void *aligned(size_t len);
 
 void fill(void *buf, size_t len, uint64_t seed, off_t at);

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fsync, fdatasync, syncfs, sync, O_DSYNC and O_SYNC: what is acknowledged is on
+ * the disk. Seen by failing every write below, from then until the unmount: what
+ * a new mount finds was written before.
+ */
+#include <dirent.h>
+
+#include "dm.h"
+#include "selftest.h"
+
+FIXTURE(power) {
+	off_t blk;
+};
+
+FIXTURE_SETUP(power)
+{
+	struct statvfs st;
+
+	ASSERT_OK(chdir(getenv("TEST_DIR")));
+	ASSERT_OK(statvfs(".", &st));
+	self->blk = st.f_bsize;
+}
+
+FIXTURE_TEARDOWN(power)
+{
+}
+
+/*
+ * Cut the power: every write from here on is dropped, as if it had never left the
+ * machine. Then the machine comes up again.
+ */
+static int power_cycle(void)
+{
+	struct dm_target drop = { .sectors = dm_sectors(), .type = "flakey" };
+	struct dm_target all = dm_linear(0, drop.sectors, NULL);
+	const char *dir = getenv("TEST_DIR");
+
+	snprintf(drop.params, sizeof(drop.params), "%s 0 0 3600 1 drop_writes", dm_number(NULL));
+	if (dm_load("scratch", &drop, 1) || chdir("/") || sh("umount %s", dir) ||
+	    dm_load("scratch", &all, 1) ||
+	    sh("mount -t $FSTYP ${MOUNT_OPTIONS:+-o $MOUNT_OPTIONS} /dev/mapper/scratch %s", dir))
+		return -1;
+	return chdir(dir);
+}
+
+TEST_F(power, what_was_not_synced_is_dropped)
+{
+	/* That the other tests can fail: this one's data must be gone. */
+	int fd;
+
+	ASSERT_OK(mkdir("early", 0755));
+	sync();
+	fd = open("late", O_CREAT | O_RDWR, 0644);
+	ASSERT_OK(put(fd, 1, 0, 100000));
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	EXPECT_OK(access("early", F_OK));
+	EXPECT_ERRNO(ENOENT, access("late", F_OK));
+}
+
+static void synced_by(struct __test_metadata *_metadata, off_t b, int flags,
+		      int (*act)(int fd))
+{
+	const off_t size = 64 * b;
+	char src_name[64], name[64];
+	int src, fd;
+
+	snprintf(src_name, sizeof(src_name), "%s-src", _metadata->name);
+	snprintf(name, sizeof(name), "%s", _metadata->name);
+	src = make_file(src_name, 1, size);
+	fd = open(name, O_CREAT | O_RDWR | flags, 0644);
+	ASSERT_OK(clone_file(fd, src));
+	ASSERT_OK(put(fd, 2, 8 * b, 16 * b));
+	ASSERT_OK(put(fd, 3, size + 4 * b, 2 * b));
+	if (act)
+		ASSERT_OK(act(fd));
+	close(src);
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+
+	fd = open(name, O_RDWR);
+	ASSERT_OK(fd);
+	EXPECT_EQ(size + 6 * b, size_of(fd));
+	EXPECT_TRUE(holds_by_all_ways(name, 1, 0, 8 * b));
+	EXPECT_TRUE(holds_by_all_ways(name, 2, 8 * b, 16 * b));
+	EXPECT_TRUE(holds_by_all_ways(name, 1, 24 * b, 40 * b));
+	EXPECT_TRUE(holds_zeros(fd, size, 4 * b));
+	EXPECT_TRUE(holds_by_all_ways(name, 3, size + 4 * b, 2 * b));
+	EXPECT_TRUE(holds_by_all_ways(src_name, 1, 0, size));
+	close(fd);
+}
+
+static int sync_all(int fd)
+{
+	(void)fd;
+	sync();
+	return 0;
+}
+
+TEST_F(power, fsync) { synced_by(_metadata, self->blk, 0, fsync); }
+TEST_F(power, fdatasync) { synced_by(_metadata, self->blk, 0, fdatasync); }
+TEST_F(power, syncfs) { synced_by(_metadata, self->blk, 0, syncfs); }
+TEST_F(power, sync) { synced_by(_metadata, self->blk, 0, sync_all); }
+TEST_F(power, fsync_direct) { synced_by(_metadata, self->blk, O_DIRECT, fsync); }
+TEST_F(power, dsync) { synced_by(_metadata, self->blk, O_DSYNC, NULL); }
+TEST_F(power, dsync_direct) { synced_by(_metadata, self->blk, O_DSYNC | O_DIRECT, NULL); }
+TEST_F(power, o_sync) { synced_by(_metadata, self->blk, O_SYNC, NULL); }
+
+TEST_F(power, dsync_in_place)
+{
+	const off_t b = self->blk;
+	int fd = make_file("in-place", 1, 16 * b), direct;
+
+	ASSERT_OK(fd);
+	sync();
+	direct = open("in-place", O_RDWR | O_DIRECT | O_DSYNC);
+	ASSERT_OK(put(direct, 2, 4 * b, 4 * b));
+	close(direct);
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	EXPECT_TRUE(holds_by_all_ways("in-place", 1, 0, 4 * b));
+	EXPECT_TRUE(holds_by_all_ways("in-place", 2, 4 * b, 4 * b));
+	EXPECT_TRUE(holds_by_all_ways("in-place", 1, 8 * b, 8 * b));
+}
+
+TEST_F(power, fsync_of_a_directory)
+{
+	int dir;
+
+	ASSERT_OK(mkdir("d", 0755));
+	ASSERT_OK(close(open("d/a", O_CREAT | O_RDWR, 0644)));
+	ASSERT_OK(close(open("d/b", O_CREAT | O_RDWR, 0644)));
+	ASSERT_OK(rename("d/a", "d/c"));
+	ASSERT_OK(unlink("d/b"));
+	dir = open("d", O_RDONLY | O_DIRECTORY);
+	ASSERT_OK(fsync(dir));
+	close(dir);
+	ASSERT_EQ(0, power_cycle());
+	EXPECT_OK(access("d/c", F_OK));
+	EXPECT_ERRNO(ENOENT, access("d/a", F_OK));
+	EXPECT_ERRNO(ENOENT, access("d/b", F_OK));
+}
+
+TEST_F(power, rename_over_a_file_is_all_or_nothing)
+{
+	int fd = make_file("old", 1, 50000);
+
+	close(fd);
+	sync();
+	fd = make_file("new", 2, 60000);
+	ASSERT_OK(fd);
+	ASSERT_OK(rename("new", "old"));
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	fd = open("old", O_RDONLY);
+	ASSERT_OK(fd);
+	if (size_of(fd) == 60000) {
+		EXPECT_TRUE(holds(fd, 2, 0, 60000));
+	} else {
+		EXPECT_EQ(50000, size_of(fd));
+		EXPECT_TRUE(holds(fd, 1, 0, 50000));
+	}
+	close(fd);
+}
+
+TEST_F(power, unlinked_file_is_forgotten)
+{
+	struct statvfs before, after;
+	int fd;
+
+	sync();
+	ASSERT_OK(statvfs(".", &before));
+	fd = make_file("gone", 1, 8 << 20);
+	ASSERT_OK(fd);
+	ASSERT_OK(unlink("gone"));
+	sync();
+	/* Power is cut while it is still open and has no name: its space comes back. */
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	sync();
+	ASSERT_OK(statvfs(".", &after));
+	EXPECT_GE(after.f_bfree + (1 << 20) / self->blk, before.f_bfree);
+}
+
+TEST_HARNESS_MAIN
