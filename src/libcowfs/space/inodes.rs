@@ -189,7 +189,7 @@ fn take_slot<T: Transaction>(tx: &mut T, state: &mut GroupState, near: AgBlock) 
     }
     let count = header.u32(group::FREE_INODES);
     header.set_u32(group::FREE_INODES, count.saturating_sub(1));
-    buf.set_u16(inode::IN_USE, used | 1 << slot);
+    buf.set_u16(inode::IN_USE, used | (1 << slot));
     start_inode(&buf, slot as usize * inode::SIZE);
     let at = state.start.add(u64::from(block.0));
     Ok(tx.geometry().ino(at, slot))
@@ -281,7 +281,7 @@ fn place<R: Reader>(reader: &R, ino: Ino) -> Result<(FsBlock, usize)> {
 pub fn read<R: Reader>(reader: &R, ino: Ino) -> Result<(R::Buf, usize)> {
     let (at, offset) = place(reader, ino)?;
     let buf = reader.read(at, Kind::Inodes)?;
-    if buf.u16(inode::IN_USE) & 1 << (offset / inode::SIZE) == 0 {
+    if buf.u16(inode::IN_USE) & (1 << (offset / inode::SIZE)) == 0 {
         return Err(Error::Corrupt(at, "inode not in use"));
     }
     if buf.u16(offset + inode::MAGIC) != inode::MAGIC_VALUE {
@@ -307,7 +307,7 @@ pub fn exists<R: Reader>(reader: &R, ino: Ino) -> Result<bool> {
             return Ok(false);
         }
         let (_, used) = in_use(reader, state, block)?;
-        Ok(used & 1 << (offset / inode::SIZE) != 0)
+        Ok(used & (1 << (offset / inode::SIZE)) != 0)
     })
 }
 

@@ -303,7 +303,7 @@ mod tests {
                         bytes[place] = byte;
                         let hits = ranked(u64::from_le_bytes(bytes), class);
                         for (n, byte) in bytes.into_iter().enumerate() {
-                            let hit = hits >> (8 * n) & 0x80 != 0;
+                            let hit = (hits >> (8 * n)) & 0x80 != 0;
                             assert!(hit || rank(byte) < class);
                         }
                         let first = bytes.iter().position(|&byte| rank(byte) >= class);

@@ -110,7 +110,7 @@ fn take_group(
     let mut used = BTreeSet::new();
     for block in 0..(geometry.block_size() - group::BITMAP) as u32 * 8 {
         let at = group::BITMAP + (block / 8) as usize;
-        if header.u8(at) >> (block % 8) & 1 != 0 {
+        if (header.u8(at) >> (block % 8)) & 1 != 0 {
             assert!(block < len, "bit beyond the group");
             used.insert(start.add(u64::from(block)));
         }
@@ -158,7 +158,7 @@ fn take_group(
         let mask = store.read(at, Kind::Inodes).unwrap().u16(inode::IN_USE);
         let slots = geometry.inode_slots() as u32;
         assert!(mask & 1 != 0 && u32::from(mask) >> slots == 0);
-        for slot in (1..slots).filter(|slot| mask >> slot & 1 != 0) {
+        for slot in (1..slots).filter(|slot| (mask >> slot) & 1 != 0) {
             census.inodes.insert(geometry.ino(at, slot));
         }
         assert!(mask != 1 || map.len() == 1, "empty inode block kept");
