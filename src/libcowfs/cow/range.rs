@@ -50,9 +50,10 @@ impl FileRange {
         FileRange::between(self.start.max(other.start), self.end().min(other.end()))
     }
 
-    /// Moves the start up to `to`, keeping the end.
+    /// Moves the start up to `to`, but not beyond the end, which stays.
     pub fn skip_to(&mut self, to: FileBlock) {
-        *self = FileRange::between(to.max(self.start), self.end());
+        let end = self.end();
+        *self = FileRange::between(to.max(self.start).min(end), end);
     }
 }
 

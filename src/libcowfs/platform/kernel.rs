@@ -16,6 +16,12 @@ pub use crate::linux::crc32c::crc32c;
 #[derive(Default)]
 pub struct Vec<T>(KVVec<T>);
 
+impl<T: core::fmt::Debug> core::fmt::Debug for Vec<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 impl<T> Vec<T> {
     /// An empty array.
     pub const fn new() -> Self {

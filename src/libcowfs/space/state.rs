@@ -37,6 +37,9 @@ use super::hints::Hints;
 use super::reserve;
 use super::root;
 
+/// Part of a group that is left to metadata at first.
+const METADATA: u32 = 32;
+
 /// When a group is good enough to stop searching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
@@ -72,7 +75,8 @@ pub struct GroupState {
     pub(super) tree_blocks: u32,
     longest: u32,
     low: u32,
-    /// Where the last data allocation ended.
+    /// Where the last data allocation ended. At first beyond a part of the group that is left to
+    /// metadata as long as there is room elsewhere.
     cursor: u32,
     /// Whether the group has a header on disk.
     pub(super) initialised: bool,
@@ -110,7 +114,7 @@ impl GroupState {
             tree_blocks: 0,
             longest: len,
             low: 0,
-            cursor: 0,
+            cursor: len / METADATA,
             initialised: false,
             inode_hint: AgBlock(0),
             refcounts: Root::default(),

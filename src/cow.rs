@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The protocol: where a write goes, and what happens when it is done.
+//!
+//! ```text
+//!        D: --RRRRRRSSSRRRRRRRR---
+//!   1    C: ------UUUUUUU---------     stage()     blocks leave the free map in memory
+//!   2    C: ------UURRUUU---------     stage()     exactly those of this I/O become real
+//!        ... the device writes ...
+//!   3    D: --RRRRRRRRSRRRRRRRR---     complete()  one transaction maps what is real in its range
+//!        C: ------UU--UUU---------
+//!   or   C: ------UU--UUU---------     fail()      given back; D as it was
+//! ```
+//!
+//! The state machine is [`crate::libcowfs::cow`]; here it meets locks, space and transactions. See
+//! `Documentation/design.md`.
+
+use crate::error;
+use crate::inode::{log, Contents, File, Map};
+use crate::libcowfs::cow::{FileRange, Staged, State};
+use crate::libcowfs::error::{Error, Result as CoreResult};
+use crate::libcowfs::extent::Extent;
+use crate::libcowfs::space;
+use crate::libcowfs::units::{FileBlock, FsBlock, Ino};
+use crate::transaction::Tx;
+use crate::view::View;
+use crate::volume::Inode;
+use crate::libcowfs::store::Reader;
+use kernel::prelude::*;
+
+/// Where a write to a run of blocks goes.
+pub(crate) enum Target {
+    /// To blocks that are this file's alone.
+    InPlace {
+        /// The first of them.
+        disk: FsBlock,
+        /// How many of the file's blocks that holds for.
+        len: u64,
+        /// Whether they are preallocated: to be converted when written.
+        unwritten: bool,
+    },
+    /// To new blocks, through the CoW fork.
+    Cow {
+        /// How many of the file's blocks that holds for.
+        len: u64,
+        /// What the data fork maps there, `None` for a hole.
+        source: Option<Extent>,
+    },
+}
+
+/// Decides where a write to the first blocks of `range` goes, by the rules of [`crate::libcowfs::cow`].
+pub(crate) fn target(view: &View<'_>, file: &File, range: FileRange) -> CoreResult<Target> {
+    let (state, run) = file.cow.lookup(range.start, range.len);
+    if matches!(state, Some(State::Real(_))) {
+        let found = file.fork.lookup(view, range.start, run)?;
+        return Ok(Target::Cow {
+            len: found.len,
+            source: found.extent,
+        });
+    }
+    let (found, shared) = file.fork.lookup_shared(view, range.start, range.len)?;
+    let Some(extent) = found.extent else {
+        return Ok(Target::Cow {
+            len: found.len,
+            source: None,
+        });
+    };
+    if shared {
+        // Preallocated blocks may be shared by a clone too: there is nothing in them to be kept.
+        return Ok(Target::Cow {
+            len: found.len,
+            source: Some(extent).filter(|extent| !extent.unwritten),
+        });
+    }
+    // In place up to where another write is in flight through C.
+    let mut len = run.min(found.len);
+    while len < found.len {
+        let (state, run) = file
+            .cow
+            .lookup(range.start.add(len), found.len.saturating_sub(len));
+        if run == 0 || matches!(state, Some(State::Real(_))) {
+            break;
+        }
+        len = len.saturating_add(run);
+    }
+    Ok(Target::InPlace {
+        disk: extent.disk,
+        len: len.min(found.len),
+        unwritten: extent.unwritten,
+    })
+}
+
+/// Blocks of `range` about which the CoW fork knows nothing.
+fn holes(file: &File, range: FileRange) -> u64 {
+    let mut rest = range;
+    let mut holes = 0u64;
+    while rest.len > 0 {
+        let (state, run) = file.cow.lookup(rest.start, rest.len);
+        if run == 0 {
+            break;
+        }
+        if state.is_none() {
+            holes = holes.saturating_add(run);
+        }
+        rest.skip_to(rest.start.add(run));
+    }
+    holes
+}
+
+/// Has as much promised as the CoW fork needs with `more` blocks more.
+fn promise(view: &View<'_>, map: &mut Map, more: u64) -> bool {
+    let wanted = map.promise_wanted(more);
+    if wanted <= map.promised {
+        return true;
+    }
+    match view.volume().space.promise(wanted - map.promised) {
+        Some(promise) => {
+            map.promised = map.promised.saturating_add(promise.keep());
+            true
+        }
+        None => false,
+    }
+}
+
+/// Returns what is promised beyond need, and notes whether the inode still has anything staged.
+pub(crate) fn settle(inode: &Inode, map: &mut Map) {
+    let volume = inode.sb().info();
+    let wanted = map.promise_wanted(0);
+    if map.promised > wanted {
+        volume.space.give(map.promised - wanted);
+        map.promised = wanted;
+    }
+    if let Contents::File(file) = &map.contents {
+        if file.cow.is_empty() {
+            volume.registry.remove(inode);
+        }
+    }
+}
+
+/// Reserves blocks for the first hole of `range` in the CoW fork (delayed allocation).
+///
+/// # Errors
+///
+/// `NoSpace`, `NoMemory`; nothing was reserved then.
+pub(crate) fn reserve(view: &View<'_>, inode: &Inode, map: &mut Map, range: FileRange) -> CoreResult {
+    let file = map.file().map_err(|_| Error::Invalid)?;
+    if file.cow.is_empty() {
+        view.volume()
+            .registry
+            .add(inode)
+            .map_err(|_| Error::NoMemory)?;
+    }
+    let more = holes(file, range);
+    if !promise(view, map, more) {
+        settle(inode, map);
+        return Err(Error::NoSpace);
+    }
+    let reserved = map
+        .file()
+        .map_err(|_| Error::Invalid)?
+        .cow
+        .reserve(range)
+        .map(|_| ());
+    settle(inode, map);
+    reserved
+}
+
+/// The CoW extent size in blocks.
+fn hint(view: &View<'_>, map: &Map) -> u32 {
+    match map.cow_extent_size {
+        0 => view.volume().options.cow_extent_size,
+        size => size,
+    }
+}
+
+/// Gives the first blocks of `range`, which all go through the CoW fork, blocks if they have none, and marks them
+/// as written by the caller's I/O. Returns what was marked.
+///
+/// # Errors
+///
+/// `NoSpace`, `NoMemory` and those of reading metadata; nothing was marked then.
+pub(crate) fn stage(view: &View<'_>, inode: &Inode, map: &mut Map, range: FileRange) -> CoreResult<Staged> {
+    let (state, run) = map
+        .file()
+        .map_err(|_| Error::Invalid)?
+        .cow
+        .lookup(range.start, range.len);
+    if !matches!(state, Some(State::Unwritten(_) | State::Real(_))) {
+        allocate(view, inode, map, FileRange::new(range.start, run))?;
+    }
+    let file = map.file().map_err(|_| Error::Invalid)?;
+    file.cow.mark(range)
+}
+
+/// Stages blocks for the beginning of `range`, which has none, and around it.
+fn allocate(view: &View<'_>, inode: &Inode, map: &mut Map, range: FileRange) -> CoreResult {
+    let hint = hint(view, map);
+    let file = map.file().map_err(|_| Error::Invalid)?;
+    if file.cow.is_empty() {
+        view.volume()
+            .registry
+            .add(inode)
+            .map_err(|_| Error::NoMemory)?;
+    }
+    let Some(gap) = file.cow.gap(range, hint, FileRange::ALL) else {
+        return Ok(());
+    };
+    // What nobody asked for is taken only if there is plenty.
+    let generous = holes(file, gap.window);
+    let needed = holes(file, gap.need);
+    let want = if promise(view, map, generous) {
+        gap.window.len
+    } else if promise(view, map, needed) {
+        gap.need.len
+    } else {
+        settle(inode, map);
+        return Err(Error::NoSpace);
+    };
+    let goal = gap.goal.unwrap_or_else(|| near(view, inode));
+    let (disk, len) = space::stage(view, goal, u32::try_from(want).unwrap_or(u32::MAX))
+        .inspect_err(|_| settle(inode, map))?;
+    let at = gap.place(len).start;
+    let staged = Staged {
+        file: at,
+        disk,
+        len,
+    };
+    let file = map.file().map_err(|_| Error::Invalid)?;
+    if let Err(e) = file.cow.allocate(staged) {
+        space::unstage(view, disk, len)?;
+        settle(inode, map);
+        return Err(e);
+    }
+    settle(inode, map);
+    Ok(())
+}
+
+/// Where to look for blocks of a file that has no neighbour to continue: in its inode's group.
+pub(crate) fn near(view: &View<'_>, inode: &Inode) -> FsBlock {
+    let geometry = view.geometry();
+    geometry
+        .inode_at(Ino(inode.ino()))
+        .and_then(|(at, _)| geometry.locate(at))
+        .map_or(geometry.ag_start, |(ag, _)| geometry.group_start(ag))
+}
+
+/// What a write that is done asks to be made known.
+#[derive(Clone, Copy)]
+pub(crate) struct Written {
+    /// The blocks it wrote.
+    pub(crate) range: FileRange,
+    /// The byte after its last one.
+    pub(crate) end: u64,
+    /// Whether some went through the CoW fork.
+    pub(crate) cow: bool,
+    /// Whether some were preallocated.
+    pub(crate) unwritten: bool,
+    /// Whether the file's size in memory is to grow with it (direct I/O), or did already.
+    pub(crate) grow: bool,
+}
+
+/// Makes known what a write wrote: maps what is real in its range, converts what was unwritten, and sets the
+/// size, in as few transactions as the journal allows: one, but for writes over very fragmented files.
+///
+/// # Errors
+///
+/// Those of reading and changing metadata. What could not be mapped is given back.
+pub(crate) fn complete(inode: &Inode, written: Written) -> Result {
+    let sb = inode.sb();
+    complete_core(inode, written).map_err(|e| {
+        fail(inode, written.range);
+        error::report(sb, e)
+    })
+}
+
+/// Credits the first transaction of a completion asks for: mapping one extent of a tree of common
+/// height. The core asks for more if it needs more.
+const CREDITS: u32 = 24;
+
+fn complete_core(inode: &Inode, written: Written) -> CoreResult {
+    let view = View::new(inode.sb());
+    let mut credits = CREDITS;
+    let mut todo = Todo {
+        map: written.range,
+        convert: written.range,
+    };
+    if !written.cow {
+        todo.map.len = 0;
+    }
+    if !written.unwritten {
+        todo.convert.len = 0;
+    }
+    loop {
+        let mut tx = Tx::start(view, credits, view.volume().space.kept(0))?;
+        let mut map = inode.data().map_mut();
+        let promised = core::mem::take(&mut map.promised);
+        let promised = view.volume().space.kept(promised);
+        tx.promise().join(promised);
+
+        map.changing();
+        let step = todo.work(&mut tx, inode, &mut map);
+        let more = match step {
+            Ok(()) => false,
+            Err(Error::NeedCredits) => true,
+            Err(e) => {
+                drop(map);
+                return Err(e);
+            }
+        };
+        let mut changed = map.file().map_err(|_| Error::Invalid)?.fork.changed();
+        if !more {
+            changed |= grow(inode, &mut map, &written);
+        }
+        if changed {
+            log::log(&mut tx, inode, &mut map, true)?;
+        } else {
+            inode.data().changed_in(tx.tid(), true);
+        }
+        let wanted = map.promise_wanted(0);
+        map.promised = tx.promise().split(wanted).keep();
+        settle(inode, &mut map);
+        drop(map);
+        credits = tx.wanted();
+        tx.finish()?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Sets the sizes. Returns whether that on disk is to change.
+fn grow(inode: &Inode, map: &mut Map, written: &Written) -> bool {
+    let mut end = written.end;
+    if written.grow {
+        inode.extend_size(i64::try_from(end).unwrap_or(i64::MAX));
+    } else {
+        end = end.min(u64::try_from(inode.size()).unwrap_or(0));
+    }
+    if end > inode.data().disk_size() {
+        inode.data().set_disk_size(map, end);
+        return true;
+    }
+    false
+}
+
+/// What a completion still has to do.
+struct Todo {
+    map: FileRange,
+    convert: FileRange,
+}
+
+impl Todo {
+    /// Goes on until all is done or the transaction is full (`NeedCredits`).
+    fn work(&mut self, tx: &mut Tx<'_>, inode: &Inode, map: &mut Map) -> CoreResult {
+        let ino = Ino(inode.ino());
+        let file = map.file().map_err(|_| Error::Invalid)?;
+        while let Some(real) = file.cow.next_real(self.map) {
+            let done = file.fork.replace(tx, ino, real.file, real.disk, real.len)?;
+            let mut range = FileRange::new(real.file, u64::from(done));
+            let next = range.end();
+            space::commit_staged(tx, real.disk, done)?;
+            while file.cow.take(&mut range)?.is_some() {}
+            self.map.skip_to(next);
+        }
+        self.map.len = 0;
+        while self.convert.len > 0 {
+            let done = file
+                .fork
+                .convert(tx, ino, self.convert.start, self.convert.len)?;
+            let next = self.convert.start.add(done);
+            self.convert.skip_to(next);
+        }
+        Ok(())
+    }
+}
+
+/// A write of `range` did not happen: what was staged for it alone is given back.
+pub(crate) fn fail(inode: &Inode, range: FileRange) {
+    let view = View::new(inode.sb());
+    let mut map = inode.data().map_mut();
+    let mut todo = range;
+    if let Ok(file) = map.file() {
+        // Without memory to split a piece the rest stays staged, until the inode leaves memory.
+        while let Ok(Some(staged)) = file.cow.fail(&mut todo) {
+            let _ = space::unstage(&view, staged.disk, staged.len);
+        }
+    }
+    settle(inode, &mut map);
+}
+
+/// Gives back what is staged for nobody, unless dirty pages may rest on it.
+///
+/// # Errors
+///
+/// `NoMemory`; some was given back then.
+pub(crate) fn give_back_unwritten(inode: &Inode) -> CoreResult {
+    if inode.has_unwritten_pages() {
+        return Ok(());
+    }
+    let mut map = inode.data().map_mut();
+    let done = cancel(inode, &mut map, FileRange::ALL, false);
+    settle(inode, &mut map);
+    done
+}
+
+/// Drops what is staged but not being written in `range`, and, if `delalloc`, what is reserved.
+pub(crate) fn cancel(inode: &Inode, map: &mut Map, range: FileRange, delalloc: bool) -> CoreResult {
+    let view = View::new(inode.sb());
+    let Contents::File(file) = &mut map.contents else {
+        return Ok(());
+    };
+    let mut todo = range;
+    while let Some(staged) = file.cow.cancel_unwritten(&mut todo)? {
+        space::unstage(&view, staged.disk, staged.len)?;
+    }
+    if delalloc {
+        file.cow.cancel_delalloc(range)?;
+    }
+    settle(inode, map);
+    Ok(())
+}
+
+/// The blocks that the bytes `[pos, pos + len)` touch.
+pub(crate) fn blocks(view: &View<'_>, pos: i64, len: u64) -> FileRange {
+    let shift = view.geometry().block_shift;
+    let pos = u64::try_from(pos).unwrap_or(0);
+    let first = pos >> shift;
+    let end = pos
+        .saturating_add(len)
+        .div_ceil(view.geometry().block_size() as u64);
+    FileRange::new(FileBlock(first), end.saturating_sub(first))
+}

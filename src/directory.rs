@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open directories: readdir.
+//!
+//! The position of an entry is its key in the directory's tree, which stays the same while the entry is there. So
+//! reading may go on from any position, whatever came and went in between.
+
+use crate::error;
+use crate::file;
+use crate::libcowfs::dir;
+use crate::libcowfs::inode::FileType as EntryType;
+use crate::linux::fs::{DirContext, DirEntryType, File, FileOperations, SeekFrom};
+use crate::super_block::Cowfs;
+use crate::view::View;
+use kernel::prelude::*;
+
+/// Operations on open directories.
+pub(crate) struct Operations;
+
+fn entry_type(kind: EntryType) -> DirEntryType {
+    match kind {
+        EntryType::Fifo => DirEntryType::Fifo,
+        EntryType::CharDevice => DirEntryType::CharDevice,
+        EntryType::Directory => DirEntryType::Directory,
+        EntryType::BlockDevice => DirEntryType::BlockDevice,
+        EntryType::Regular => DirEntryType::Regular,
+        EntryType::Symlink => DirEntryType::Symlink,
+        EntryType::Socket => DirEntryType::Socket,
+    }
+}
+
+#[vtable]
+impl FileOperations for Operations {
+    type FileSystem = Cowfs;
+    type OwnerModule = crate::CowfsModule;
+
+    fn llseek(file: &File<Cowfs>, offset: i64, whence: SeekFrom) -> Result<i64> {
+        file.seek(offset, whence, i64::MAX, i64::MAX)
+    }
+
+    fn iterate_shared(context: &mut DirContext<'_, Cowfs>) -> Result {
+        if !context.emit_dots() {
+            return Ok(());
+        }
+        let file = context.file();
+        let inode = file.inode();
+        let sb = inode.sb();
+        let view = View::new(sb);
+        let map = inode.data().map();
+        let root = map.directory_ref()?;
+        let from = context.pos().max(0) as u64;
+        dir::read(&view, root, from, |position, name, ino, kind| {
+            context.set_pos(position as i64);
+            context.emit(name, ino.0, entry_type(kind))
+        })
+        .map(|end| context.set_pos(end as i64))
+        .map_err(|e| error::report(sb, e))
+    }
+
+    fn fsync(file: &File<Cowfs>, _start: i64, _last: i64, datasync: bool) -> Result {
+        file::sync::metadata(file.inode(), datasync)
+    }
+
+}

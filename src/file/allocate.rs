@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! fallocate(2): preallocate, punch holes, zero, unshare.
+
+use crate::cow;
+use crate::error;
+use crate::inode::log;
+use crate::io::buffered::Write;
+use crate::libcowfs::cow::FileRange;
+use crate::libcowfs::error::{Error, Result as CoreResult};
+use crate::libcowfs::space;
+use crate::libcowfs::store::Reader;
+use crate::libcowfs::units::{FileBlock, Ino};
+use crate::linux::error::EOPNOTSUPP;
+use crate::linux::fs::{falloc, File, Locked};
+use crate::linux::iomap::buffered;
+use crate::super_block::Cowfs;
+use crate::transaction::Tx;
+use crate::truncate;
+use crate::view::View;
+use crate::volume::Inode;
+use kernel::prelude::*;
+
+/// Most blocks allocated in one transaction.
+const STEP: u64 = 2048;
+/// Credits for mapping one extent.
+const CREDITS: u32 = 32;
+
+/// Does what `mode` says to the bytes `[offset, offset + len)`, both positive.
+pub(crate) fn fallocate(file: &File<Cowfs>, mode: u32, offset: i64, len: i64) -> Result {
+    let known = falloc::KEEP_SIZE | falloc::PUNCH_HOLE | falloc::ZERO_RANGE | falloc::UNSHARE_RANGE;
+    if mode & !known != 0 {
+        return Err(EOPNOTSUPP);
+    }
+    let inode = file.inode();
+    if !inode.is_regular() {
+        return Err(EOPNOTSUPP);
+    }
+    if inode.sb().info().is_shut_down() {
+        return Err(EIO);
+    }
+    {
+        let lock = inode.lock();
+        let locked = lock.locked();
+        inode.dio_wait();
+        let _pages = inode.invalidate_lock();
+        let end = offset.checked_add(len).ok_or(EFBIG)?;
+        let grows = mode & falloc::KEEP_SIZE == 0 && end > inode.size();
+        if grows {
+            locked.check_new_size(end)?;
+        }
+        file.modified(locked)?;
+        if mode & falloc::PUNCH_HOLE != 0 {
+            punch(inode, offset, end)?;
+        } else {
+            if mode & falloc::ZERO_RANGE != 0 {
+                punch(inode, offset, end)?;
+            }
+            if mode & falloc::UNSHARE_RANGE != 0 {
+                let end = end.min(inode.size());
+                if end > offset {
+                    buffered::unshare::<Write>(inode, offset, end - offset)?;
+                    inode.write_and_wait_range(offset, end - 1)?;
+                }
+            }
+            preallocate(inode, offset, end)?;
+        }
+        if grows {
+            grow(locked, end)?;
+        }
+    }
+    if file.is_sync() {
+        crate::file::sync::metadata(inode, true)?;
+    }
+    Ok(())
+}
+
+/// Makes the file longer; what is between its old end and the new reads as zeros.
+fn grow(locked: Locked<'_, Cowfs>, end: i64) -> Result {
+    let inode = locked.inode();
+    let sb = inode.sb();
+    let old = inode.size();
+    if end > old {
+        buffered::zero_range::<Write>(inode, old, end - old)?;
+    }
+    locked.truncate_setsize(end);
+    let view = View::new(sb);
+    let save = || -> CoreResult {
+        let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
+        let mut map = inode.data().map_mut();
+        inode.data().set_disk_size(&mut map, end.max(0) as u64);
+        let done = log::log(&mut tx, inode, &mut map, true);
+        drop(map);
+        done?;
+        tx.finish().map(|_| ())
+    };
+    save().map_err(|e| error::report(sb, e))
+}
+
+/// Takes the data of the bytes `[start, end)` out of the file.
+fn punch(inode: &Inode, start: i64, end: i64) -> Result {
+    let sb = inode.sb();
+    let view = View::new(sb);
+    let block = view.geometry().block_size() as i64;
+    inode.write_and_wait_range(start, end.saturating_sub(1))?;
+    let size = inode.size();
+    // The parts of blocks at both ends are zeroed, the whole blocks between taken out.
+    let first = start.saturating_add(block - 1) / block * block;
+    let last = end / block * block;
+    if first > last {
+        let end = end.min(size);
+        if end > start {
+            buffered::zero_range::<Write>(inode, start, end - start)?;
+        }
+        return Ok(());
+    }
+    let head = first.min(size);
+    if head > start {
+        buffered::zero_range::<Write>(inode, start, head - start)?;
+    }
+    let tail = end.min(size);
+    if tail > last {
+        buffered::zero_range::<Write>(inode, last, tail - last)?;
+    }
+    if first == last {
+        return Ok(());
+    }
+    inode.punch_pages(first, last - 1);
+    let range = FileRange::new(
+        FileBlock((first / block) as u64),
+        ((last - first) / block) as u64,
+    );
+    cow::cancel(inode, &mut inode.data().map_mut(), range, true)
+        .and_then(|()| truncate::punch(inode, range))
+        .map_err(|e| error::report(sb, e))
+}
+
+/// Gives every hole in the bytes `[start, end)` blocks that read as zeros.
+fn preallocate(inode: &Inode, start: i64, end: i64) -> Result {
+    let sb = inode.sb();
+    let view = View::new(sb);
+    inode.write_and_wait_range(start, end.saturating_sub(1))?;
+    let len = u64::try_from(end.saturating_sub(start)).unwrap_or(0);
+    let mut rest = cow::blocks(&view, start, len);
+    cow::cancel(inode, &mut inode.data().map_mut(), rest, true)
+        .map_err(|e| error::report(sb, e))?;
+    while rest.len > 0 {
+        let (found, height) = {
+            let map = inode.data().map();
+            let fork = &map.file_ref()?.fork;
+            let found = fork
+                .lookup(&view, rest.start, rest.len)
+                .map_err(|e| error::report(sb, e))?;
+            (found, fork.height())
+        };
+        let mut done = found.len;
+        if found.extent.is_none() {
+            let hole = FileRange::new(rest.start, found.len.min(STEP));
+            done = fill(view, inode, hole, u64::from(height))?;
+        }
+        rest.skip_to(rest.start.add(done));
+    }
+    Ok(())
+}
+
+/// Gives the beginning of a hole blocks, and returns how many.
+fn fill(view: View<'_>, inode: &Inode, hole: FileRange, height: u64) -> Result<u64> {
+    let sb = inode.sb();
+    let nodes = 2 * (height + 2);
+    let promise = view.volume().promise(sb, hole.len.saturating_add(nodes))?;
+    let fill = || -> CoreResult<u64> {
+        let mut tx = Tx::start(view, CREDITS, promise)?;
+        let mut map = inode.data().map_mut();
+        map.changing();
+        let goal = cow::near(&view, inode);
+        let (disk, len) =
+            space::stage(&view, goal, u32::try_from(hole.len).unwrap_or(u32::MAX))?;
+        let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
+        let done = fork
+            .insert_unwritten(&mut tx, Ino(inode.ino()), hole.start, disk, len)
+            .inspect_err(|_| {
+                let _ = space::unstage(&view, disk, len);
+            })?;
+        space::commit_staged(&mut tx, disk, done)?;
+        if done < len {
+            space::unstage(&view, disk.add(u64::from(done)), len - done)?;
+        }
+        log::log(&mut tx, inode, &mut map, true)?;
+        drop(map);
+        tx.finish()?;
+        Ok(u64::from(done))
+    };
+    fill().map_err(|e| error::report(sb, e))
+}

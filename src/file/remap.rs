@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sharing blocks between files: clone, dedupe, and copy where it can be one of them.
+//!
+//! A whole file is cloned by one reference to the root of its extent tree. A range is shared extent by
+//! extent, in transactions of bounded size, each of which takes what was there out of the target and
+//! maps the source's blocks instead.
+
+use crate::error;
+use crate::inode::{log, MapWrite};
+use crate::io::buffered::Write;
+use crate::libcowfs::cow::FileRange;
+use crate::libcowfs::error::{Error, Result as CoreResult};
+use crate::libcowfs::extent::Fork;
+use crate::libcowfs::store::Transaction;
+use crate::libcowfs::units::{FileBlock, Ino};
+use crate::linux::fs::{File, RemapFlags, RemapGuard, RemapRange};
+use crate::linux::iomap::buffered;
+use crate::super_block::Cowfs;
+use crate::transaction::Tx;
+use crate::view::View;
+use crate::volume::Inode;
+use crate::{cow, truncate};
+use kernel::prelude::*;
+
+/// Credits for taking one extent's worth of blocks out and sharing as much.
+const CREDITS: u32 = 128;
+/// Blocks taken out of the target at a time.
+const PIECE: u64 = 512;
+
+/// Shares a range, and returns how many bytes were.
+pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRange) -> Result<i64> {
+    if range.flags.has_unknown() {
+        return Err(EINVAL);
+    }
+    let (from, to) = (source.inode(), target.inode());
+    let sb = to.sb();
+    if sb.info().is_shut_down() {
+        return Err(EIO);
+    }
+    let guard = RemapGuard::lock(source, target)?;
+    let Some(range) = guard.prepare(range)? else {
+        return Ok(0);
+    };
+    let dedupe = range.flags.contains(RemapFlags::DEDUP);
+    let end = range.pos_out.checked_add(range.len).ok_or(EFBIG)?;
+    let size = to.size();
+    if !dedupe {
+        if range.pos_out > size {
+            buffered::zero_range::<Write>(to, size, range.pos_out - size)?;
+        }
+        // Pages of the target show what was there.
+        to.write_and_wait_range(range.pos_out, end - 1)?;
+        to.punch_pages(range.pos_out, end - 1);
+    }
+    let whole = !dedupe
+        && from.ino() != to.ino()
+        && range.pos_in == 0
+        && range.pos_out == 0
+        && range.len >= from.size()
+        && size <= end;
+    let shared = if whole {
+        clone_whole(from, to, end)
+    } else {
+        share(from, to, &range)
+    };
+    shared.map_err(|e| error::report(sb, e))?;
+    if !whole && !dedupe && end > size {
+        extend(to, end).map_err(|e| error::report(sb, e))?;
+    }
+    drop(guard);
+    if target.is_sync() || source.is_sync() {
+        crate::file::sync::metadata(to, true)?;
+    }
+    Ok(range.len)
+}
+
+/// Locks the maps of two different inodes.
+fn lock_both<'a>(from: &'a Inode, to: &'a Inode) -> (MapWrite<'a>, MapWrite<'a>) {
+    if from.ino() < to.ino() {
+        let first = from.data().map_mut();
+        let second = to.data().map_mut_second();
+        (first, second)
+    } else {
+        let first = to.data().map_mut();
+        let second = from.data().map_mut_second();
+        (second, first)
+    }
+}
+
+/// Has `to` share all that `from` has.
+fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult {
+    let view = View::new(to.sb());
+    {
+        let mut map = to.data().map_mut();
+        cow::cancel(to, &mut map, FileRange::ALL, true)?;
+    }
+    truncate::blocks(to, FileBlock(0))?;
+    let mut tx = Tx::start(view, CREDITS, view.volume().space.kept(0))?;
+    let (mut source, mut target) = lock_both(from, to);
+    target.changing();
+    let source_fork = &mut source.file().map_err(|_| Error::Invalid)?.fork;
+    let target_fork = &mut target.file().map_err(|_| Error::Invalid)?.fork;
+    Fork::clone_whole(&mut tx, source_fork, target_fork)?;
+    to.extend_size(end);
+    to.data().set_disk_size(&mut target, end.max(0) as u64);
+    log::log(&mut tx, from, &mut source, true)?;
+    log::log(&mut tx, to, &mut target, true)?;
+    drop((source, target));
+    tx.finish().map(|_| ())
+}
+
+/// Has a range of `to` share what is in a range of `from`.
+fn share(from: &Inode, to: &Inode, range: &RemapRange) -> CoreResult {
+    let view = View::new(to.sb());
+    let len = u64::try_from(range.len).unwrap_or(0);
+    let mut source = cow::blocks(&view, range.pos_in, len);
+    let mut target = cow::blocks(&view, range.pos_out, len);
+    // From now on the source's writes have to look for other owners.
+    let flagged = {
+        let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
+        let mut map = from.data().map_mut();
+        let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
+        fork.flag_shared();
+        let flagged = fork.clone();
+        log::log(&mut tx, from, &mut map, true)?;
+        drop(map);
+        tx.finish()?;
+        flagged
+    };
+    let same = from.ino() == to.ino();
+    let ino = Ino(to.ino());
+    truncate::steps(to, |tx, _, map| {
+        if target.len == 0 {
+            return Ok(true);
+        }
+        // Both halves in one transaction: no crash may show a hole between them.
+        tx.need(CREDITS)?;
+        let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
+        let cut = fork.unmap(tx, ino, target.start, target.len.min(PIECE))?;
+        let end = target.start.add(cut);
+        while target.start < end {
+            let len = end.since(target.start);
+            let done = if same {
+                let own = fork.clone();
+                fork.share_range(tx, ino, &own, source.start, target.start, len)?
+            } else {
+                fork.share_range(tx, ino, &flagged, source.start, target.start, len)?
+            };
+            source.skip_to(source.start.add(done));
+            target.skip_to(target.start.add(done));
+        }
+        Ok(target.len == 0)
+    })
+}
+
+/// Makes the target as long as what was shared into it.
+fn extend(to: &Inode, end: i64) -> CoreResult {
+    let view = View::new(to.sb());
+    let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
+    let mut map = to.data().map_mut();
+    to.extend_size(end);
+    to.data().set_disk_size(&mut map, end.max(0) as u64);
+    let done = log::log(&mut tx, to, &mut map, true);
+    drop(map);
+    done?;
+    tx.finish().map(|_| ())
+}

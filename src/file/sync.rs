@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making an inode durable.
+
+use crate::volume::Inode;
+use kernel::prelude::*;
+
+/// Brings the inode's metadata to disk, and with it all data the device has acknowledged; what its
+/// pages hold was written before. If `datasync`, only what is needed to read the data.
+pub(crate) fn metadata(inode: &Inode, datasync: bool) -> Result {
+    let volume = inode.sb().info();
+    let Some(journal) = volume.journal() else {
+        return Ok(());
+    };
+    if volume.is_shut_down() {
+        return Err(EIO);
+    }
+    if !datasync || inode.is_dirty_datasync() {
+        inode.sync_metadata(true)?;
+    }
+    let tid = inode.data().must_commit(datasync);
+    let mut flushed = false;
+    if !journal.is_committed(tid) {
+        flushed = journal.will_send_data_barrier(tid);
+        journal.complete(tid)?;
+    }
+    if !flushed && volume.device.has_write_cache() {
+        volume.device.issue_flush()?;
+    }
+    Ok(())
+}

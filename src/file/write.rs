@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which way a write goes.
+//!
+//! ```text
+//!   direct, whole blocks        i_rwsem shared (exclusive to extend, until checked)    io/direct.rs
+//!   direct, parts of blocks     in place under i_rwsem shared; else through the page cache, since a part of a
+//!                               block cannot be copied on write by the device
+//!   buffered                    i_rwsem exclusive                                      io/buffered.rs
+//! ```
+
+use crate::io::buffered::Write as BufferedWrite;
+use crate::io::direct::{Done, Write as DirectWrite};
+use crate::libcowfs::store::Reader;
+use crate::linux::error::ENOTBLK;
+use crate::linux::fs::{InodeFlags, IovIter, Kiocb, Locked};
+use crate::linux::iomap::{buffered, dio};
+use crate::room::{self, Effort};
+use crate::super_block::Cowfs;
+use crate::view::View;
+use crate::volume::Inode;
+use kernel::prelude::*;
+
+/// Writes.
+pub(crate) fn write(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter) -> Result<usize> {
+    let inode = iocb.file().inode();
+    if inode.sb().info().is_shut_down() {
+        return Err(EIO);
+    }
+    if iter.is_empty() {
+        return Ok(0);
+    }
+    if iocb.is_direct() {
+        match direct(iocb, iter, inode) {
+            Err(e) if e == ENOTBLK => {}
+            done => return done,
+        }
+    }
+    through_cache(iocb, iter, inode)
+}
+
+/// Zeroes what is between the end of the file and a write beyond it, in the block of that end.
+fn zero_gap(inode: Locked<'_, Cowfs>, pos: i64) -> Result {
+    let inode = inode.inode();
+    let size = inode.size();
+    if pos > size {
+        // Direct writes under way may move the end.
+        inode.dio_wait();
+        let size = inode.size();
+        if pos > size {
+            buffered::zero_range::<BufferedWrite>(inode, size, pos - size)?;
+        }
+    }
+    Ok(())
+}
+
+fn through_cache(
+    iocb: &mut Kiocb<'_, Cowfs>,
+    iter: &mut IovIter,
+    inode: &Inode,
+) -> Result<usize> {
+    let mut tried = false;
+    let written = loop {
+        let done = {
+            let lock = if iocb.is_nowait() {
+                inode.try_lock().ok_or(EAGAIN)?
+            } else {
+                inode.lock()
+            };
+            if iocb.check_write(inode, iter)?.is_none() {
+                return Ok(0);
+            }
+            zero_gap(lock.locked(), iocb.pos())
+                .and_then(|()| iocb.modified())
+                .and_then(|()| buffered::write::<BufferedWrite>(iocb, iter))
+        };
+        match done {
+            Err(e) if e == ENOSPC && !tried && !iocb.is_nowait() => {
+                tried = true;
+                room::make(inode.sb(), Effort::WriteBack);
+            }
+            done => break done?,
+        }
+    };
+    iocb.write_sync(written)
+}
+
+fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Result<usize> {
+    let view = View::new(inode.sb());
+    let block = view.geometry().block_size() as u64;
+    let sector = u64::from(view.volume().device.logical_block_size());
+    let bits = iocb.pos() as u64 | iter.count() as u64;
+    if bits & (sector - 1) != 0 {
+        return Err(EINVAL);
+    }
+    if bits & (block - 1) != 0 {
+        return direct_part(iocb, iter, inode);
+    }
+    let nowait = iocb.is_nowait();
+    let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
+    // To extend, and to drop set-user-id bits, nobody else may write.
+    let exclusive =
+        iocb.is_append() || end > inode.size() || !inode.flags().contains(InodeFlags::NOSEC);
+    if exclusive {
+        let lock = if nowait {
+            inode.try_lock().ok_or(EAGAIN)?
+        } else {
+            inode.lock()
+        };
+        let before = iocb.pos();
+        if iocb.check_write(inode, iter)?.is_none() {
+            return Ok(0);
+        }
+        // Appending moved the write to the end of the file, which need not be at a block's.
+        if iocb.pos() != before && iocb.pos() as u64 & (block - 1) != 0 {
+            return Err(ENOTBLK);
+        }
+        zero_gap(lock.locked(), iocb.pos())?;
+        iocb.modified()?;
+        if iocb.is_append() {
+            // The next one to append must find this one's end.
+            return dio::rw::<DirectWrite, Done>(
+                iocb,
+                iter,
+                dio::Flags::FSBLOCK_ALIGNED | dio::Flags::FORCE_WAIT,
+                0,
+            );
+        }
+        let _lock = lock.downgrade();
+        return dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0);
+    }
+    let _lock = if nowait {
+        inode.try_lock_shared().ok_or(EAGAIN)?
+    } else {
+        inode.lock_shared()
+    };
+    if iocb.check_write(inode, iter)?.is_none() {
+        return Ok(0);
+    }
+    iocb.modified()?;
+    dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0)
+}
+
+/// A direct write that begins or ends inside a block.
+fn direct_part(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Result<usize> {
+    let nowait = iocb.is_nowait();
+    let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
+    if iocb.is_append() || end >= inode.size() || !inode.flags().contains(InodeFlags::NOSEC) {
+        return Err(if nowait { EAGAIN } else { ENOTBLK });
+    }
+    let _lock = if nowait {
+        inode.try_lock_shared().ok_or(EAGAIN)?
+    } else {
+        inode.lock_shared()
+    };
+    if iocb.check_write(inode, iter)?.is_none() {
+        return Ok(0);
+    }
+    iocb.modified()?;
+    match dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::OVERWRITE_ONLY, 0) {
+        Err(e) if e == EAGAIN && !nowait => Err(ENOTBLK),
+        done => done,
+    }
+}

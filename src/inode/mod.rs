@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An inode in memory.
+//!
+//! ```text
+//!   struct inode (VFS)   mode, owner, links, times, size in memory
+//!   InodeData            what the VFS has no place for:
+//!     map: rwsem         data fork, CoW fork or directory root; size on disk; promises
+//!     sync_tid           transaction that must be on disk before fsync returns
+//! ```
+
+pub(crate) mod log;
+pub(crate) mod make;
+pub(crate) mod read;
+pub(crate) mod registry;
+
+pub(crate) use read::get;
+
+use crate::libcowfs::btree::Root;
+use crate::libcowfs::cow::CowFork;
+use crate::libcowfs::extent::Fork;
+use crate::libcowfs::units::Ino;
+use crate::io::writeback::Pages;
+use crate::linux::fs::Timespec;
+use crate::linux::iomap::writeback::IoendList;
+use crate::linux::jbd2::Tid;
+use crate::linux::mm::NofsScope;
+use crate::linux::rwsem::{ReadGuard, RwSemaphore, WriteGuard};
+use core::ops::{Deref, DerefMut};
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+
+/// A regular file's two forks.
+#[derive(Default)]
+pub(crate) struct File {
+    /// What a read sees.
+    pub(crate) fork: Fork,
+    /// What is staged for writes under way.
+    pub(crate) cow: CowFork,
+}
+
+/// What an inode has, by its type.
+pub(crate) enum Contents {
+    /// Device node, pipe, socket; or not read yet.
+    None,
+    /// Regular file.
+    File(File),
+    /// Directory: the tree of its entries.
+    Directory(Root),
+    /// Symbolic link; its target is with the VFS.
+    Symlink,
+}
+
+/// What the `map` lock protects.
+pub(crate) struct Map {
+    /// Forks or directory root.
+    pub(crate) contents: Contents,
+    /// Changes whenever the data fork does.
+    pub(crate) sequence: u32,
+    /// Blocks promised to the CoW fork: see [`Map::promise_wanted`].
+    pub(crate) promised: u64,
+    /// Time of birth.
+    pub(crate) btime: Timespec,
+    /// `ondisk::inode::FLAG_*` but for those the fork keeps.
+    pub(crate) flags: u32,
+    /// CoW extent size in blocks, 0 for the mount's.
+    pub(crate) cow_extent_size: u32,
+    /// A directory's parent.
+    pub(crate) parent: Ino,
+}
+
+impl Map {
+    /// The forks of a regular file.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for anything else.
+    pub(crate) fn file(&mut self) -> Result<&mut File> {
+        match &mut self.contents {
+            Contents::File(file) => Ok(file),
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// The forks of a regular file, to be read.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for anything else.
+    pub(crate) fn file_ref(&self) -> Result<&File> {
+        match &self.contents {
+            Contents::File(file) => Ok(file),
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// The data fork is about to be changed: mappings handed out are not to be relied upon.
+    pub(crate) fn changing(&mut self) {
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// The root of a directory's tree.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTDIR` for anything else.
+    pub(crate) fn directory(&mut self) -> Result<&mut Root> {
+        match &mut self.contents {
+            Contents::Directory(root) => Ok(root),
+            _ => Err(ENOTDIR),
+        }
+    }
+
+    /// The root of a directory's tree, to be read.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTDIR` for anything else.
+    pub(crate) fn directory_ref(&self) -> Result<&Root> {
+        match &self.contents {
+            Contents::Directory(root) => Ok(root),
+            _ => Err(ENOTDIR),
+        }
+    }
+
+    /// The blocks that ought to be promised for what is in the CoW fork, were it to hold `more` blocks
+    /// more: every reserved or staged block, and what mapping them may take in tree nodes.
+    pub(crate) fn promise_wanted(&self, more: u64) -> u64 {
+        let Contents::File(file) = &self.contents else {
+            return 0;
+        };
+        let blocks = file
+            .cow
+            .delalloc()
+            .saturating_add(file.cow.staged())
+            .saturating_add(more);
+        if blocks == 0 {
+            return 0;
+        }
+        // An eighth for leaves: 84 records at least fill one, and one is unshared for 32 blocks. The rest is a
+        // path that splits at every level while every level is unshared.
+        let levels = u64::from(file.fork.height()).saturating_add(2);
+        blocks
+            .saturating_add(blocks / 8)
+            .saturating_add(2 * levels)
+    }
+}
+
+/// What the module keeps per inode.
+#[pin_data]
+pub(crate) struct InodeData {
+    #[pin]
+    map: RwSemaphore<Map>,
+    /// Pages of this inode whose writing is done.
+    #[pin]
+    ioends: IoendList<Pages>,
+    /// The size as the disk has it, in bytes. Behind the VFS's size while appended data is on its way.
+    /// Changed with `map` locked exclusively.
+    disk_size: Atomic<u64>,
+    sync_tid: Atomic<u32>,
+    datasync_tid: Atomic<u32>,
+}
+
+impl InodeData {
+    /// Of an inode nothing is known about yet.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            map <- crate::new_rwsem!(
+                Map {
+                    contents: Contents::None,
+                    sequence: 0,
+                    promised: 0,
+                    btime: Timespec::default(),
+                    flags: 0,
+                    cow_extent_size: 0,
+                    parent: Ino(0),
+                },
+                "cowfs_map"
+            ),
+            ioends <- IoendList::new(),
+            disk_size: Atomic::new(0),
+            sync_tid: Atomic::new(0),
+            datasync_tid: Atomic::new(0),
+        })
+    }
+
+    /// Locks the map shared.
+    pub(crate) fn map(&self) -> MapRead<'_> {
+        let scope = NofsScope::enter();
+        MapRead {
+            guard: self.map.read(),
+            _scope: scope,
+        }
+    }
+
+    /// Locks the map shared if that needs no waiting.
+    pub(crate) fn try_map(&self) -> Option<MapRead<'_>> {
+        let scope = NofsScope::enter();
+        Some(MapRead {
+            guard: self.map.try_read()?,
+            _scope: scope,
+        })
+    }
+
+    /// Locks the map exclusively.
+    pub(crate) fn map_mut(&self) -> MapWrite<'_> {
+        let scope = NofsScope::enter();
+        MapWrite {
+            guard: self.map.write(),
+            _scope: scope,
+        }
+    }
+
+    /// Locks the map exclusively if that needs no waiting.
+    pub(crate) fn try_map_mut(&self) -> Option<MapWrite<'_>> {
+        let scope = NofsScope::enter();
+        Some(MapWrite {
+            guard: self.map.try_write()?,
+            _scope: scope,
+        })
+    }
+
+    /// Locks the map exclusively while the map of an inode with a lower number is held.
+    pub(crate) fn map_mut_second(&self) -> MapWrite<'_> {
+        let scope = NofsScope::enter();
+        MapWrite {
+            guard: self.map.write_nested(1),
+            _scope: scope,
+        }
+    }
+
+    /// Where ioends wait for their completion.
+    pub(crate) fn ioends(&self) -> &IoendList<Pages> {
+        &self.ioends
+    }
+
+    /// The size as the disk has it, in bytes.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.disk_size.load(Relaxed)
+    }
+
+    /// Sets the size the disk is to have, which the caller logs.
+    pub(crate) fn set_disk_size(&self, _map: &mut Map, size: u64) {
+        self.disk_size.store(size, Relaxed);
+    }
+
+    /// The inode was changed by transaction `tid`; `data` if fdatasync(2) must not lose the change.
+    pub(crate) fn changed_in(&self, tid: Tid, data: bool) {
+        self.sync_tid.store(tid.into_raw(), Relaxed);
+        if data {
+            self.datasync_tid.store(tid.into_raw(), Relaxed);
+        }
+    }
+
+    /// The transaction that must be on disk before fsync(2), or fdatasync(2) if `data`, may return.
+    pub(crate) fn must_commit(&self, data: bool) -> Tid {
+        Tid::from_raw(if data {
+            self.datasync_tid.load(Relaxed)
+        } else {
+            self.sync_tid.load(Relaxed)
+        })
+    }
+}
+
+/// The map, locked shared, with memory asked for without entering the file system.
+pub(crate) struct MapRead<'a> {
+    guard: ReadGuard<'a, Map>,
+    _scope: NofsScope,
+}
+
+impl Deref for MapRead<'_> {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        &self.guard
+    }
+}
+
+/// The map, locked exclusively, with memory asked for without entering the file system.
+pub(crate) struct MapWrite<'a> {
+    guard: WriteGuard<'a, Map>,
+    _scope: NofsScope,
+}
+
+impl Deref for MapWrite<'_> {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        &self.guard
+    }
+}
+
+impl DerefMut for MapWrite<'_> {
+    fn deref_mut(&mut self) -> &mut Map {
+        &mut self.guard
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writes to the page cache: step 1 of the protocol, reserve.
+//!
+//! What is not to be written in place gets a reservation in the CoW fork; blocks are found when the pages are
+//! written back.
+
+use crate::cow::{self, Target};
+use crate::error;
+use crate::inode::Map;
+use crate::io::Mapper;
+use crate::libcowfs::cow::FileRange;
+use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
+use crate::linux::iomap::{buffered, Flags, Iomap, MapFlags, MapType, Operations};
+use crate::room::{self, Effort};
+use crate::super_block::Cowfs;
+use crate::view::View;
+use crate::volume::Inode;
+use crate::libcowfs::store::Reader;
+use kernel::prelude::*;
+
+/// Most blocks reserved at a time.
+const MOST: u64 = 4096;
+
+/// Maps for writes to the page cache.
+pub(crate) struct Write;
+
+fn map_write(
+    view: &View<'_>,
+    inode: &Inode,
+    locked: &mut Map,
+    range: FileRange,
+    flags: Flags,
+    map: &mut Iomap,
+    src: &mut Iomap,
+) -> CoreResult {
+    let file = locked.file_ref().map_err(|_| CoreError::Invalid)?;
+    let (len, source) = match cow::target(view, file, range)? {
+        Target::InPlace {
+            disk,
+            len,
+            unwritten,
+        } => {
+            let range = FileRange::new(range.start, len);
+            if unwritten {
+                Mapper::new(view, map).unwritten(range, disk);
+            } else {
+                Mapper::new(view, map).mapped(range, disk);
+            }
+            map.set_cookie(cookie(locked));
+            return Ok(());
+        }
+        Target::Cow { len, source } => (len, source),
+    };
+    let (state, run) = file.cow.lookup(range.start, len.min(range.len));
+    let mut range = FileRange::new(range.start, run);
+    let mut new = false;
+    match state {
+        None if source.is_none() && flags.intersects(Flags::ZERO | Flags::UNSHARE) => {
+            // Zeros already, and shared with nobody.
+            Mapper::new(view, map).hole(range);
+            map.set_cookie(cookie(locked));
+            return Ok(());
+        }
+        None => {
+            range.len = range.len.min(MOST);
+            cow::reserve(view, inode, locked, range)?;
+            Mapper::new(view, map).delalloc(range);
+            new = true;
+        }
+        Some(state) => match state.disk() {
+            // Dirty pages may be over it, which iomap looks for before it takes it for zeros.
+            Some(disk) if source.is_none() && !state.is_real() => {
+                Mapper::new(view, map).unwritten(range, disk);
+            }
+            _ => Mapper::new(view, map).delalloc(range),
+        },
+    }
+    if new {
+        map.add_flags(MapFlags::NEW);
+    }
+    if let Some(extent) = source {
+        Mapper::new(view, src).extent(range.start, Some(extent), range.len);
+        map.add_flags(MapFlags::SHARED);
+    }
+    map.set_cookie(cookie(locked));
+    Ok(())
+}
+
+/// A number that differs whenever a mapping may have become wrong.
+pub(crate) fn cookie(map: &Map) -> u64 {
+    map.file_ref().map_or(0, |file| {
+        u64::from(map.sequence) << 32 | u64::from(file.cow.sequence())
+    })
+}
+
+#[vtable]
+impl Operations for Write {
+    type FileSystem = Cowfs;
+
+    fn begin(
+        inode: &Inode,
+        pos: i64,
+        len: i64,
+        flags: Flags,
+        map: &mut Iomap,
+        src: &mut Iomap,
+    ) -> Result {
+        let sb = inode.sb();
+        let view = View::new(sb);
+        if view.volume().is_shut_down() {
+            return Err(EIO);
+        }
+        let data = inode.data();
+        let range = cow::blocks(&view, pos, len.max(1) as u64);
+        let mut locked = if flags.contains(Flags::NOWAIT) {
+            data.try_map_mut().ok_or(EAGAIN)?
+        } else {
+            data.map_mut()
+        };
+        let first = map_write(&view, inode, &mut locked, range, flags, map, src);
+        drop(locked);
+        let done = match first {
+            Err(CoreError::NoSpace) if !flags.contains(Flags::NOWAIT) => {
+                room::make(sb, Effort::Metadata);
+                map_write(&view, inode, &mut data.map_mut(), range, flags, map, src)
+            }
+            first => first,
+        };
+        done.map_err(|e| error::report(sb, e))
+    }
+
+    fn end(
+        inode: &Inode,
+        pos: i64,
+        len: i64,
+        written: usize,
+        flags: Flags,
+        map: &mut Iomap,
+    ) -> Result {
+        let new = map.flags().contains(MapFlags::NEW);
+        if !new || map.map_type() != Some(MapType::Delalloc) || written as u64 >= len as u64 {
+            return Ok(());
+        }
+        // A reservation made for this write, not used to its end: drop what no page rests on.
+        let view = View::new(inode.sb());
+        let block = 1i64 << view.geometry().block_shift;
+        let start = pos.saturating_add_unsigned(written as u64);
+        let start = if written == 0 {
+            start / block * block
+        } else {
+            start.saturating_add(block - 1) / block * block
+        };
+        let end = map.offset().saturating_add_unsigned(map.length());
+        if start < end {
+            let _lock = inode.invalidate_lock();
+            buffered::delalloc_release::<Self>(inode, start, end, flags, map);
+        }
+        Ok(())
+    }
+
+    fn is_valid(inode: &Inode, map: &Iomap) -> bool {
+        cookie(&inode.data().map()) == map.cookie()
+    }
+
+    fn punch(inode: &Inode, pos: i64, len: i64, _map: &mut Iomap) {
+        let view = View::new(inode.sb());
+        let range = cow::blocks(&view, pos, len.max(0) as u64);
+        let mut locked = inode.data().map_mut();
+        if let Ok(file) = locked.file() {
+            // Without memory to split a piece the reservation stays until the inode leaves memory.
+            let _ = file.cow.cancel_delalloc(range);
+        }
+        cow::settle(inode, &mut locked);
+    }
+}

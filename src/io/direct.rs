@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct writes: steps 2 to 5 of the protocol.
+//!
+//! `begin` decides where the write goes and stages what it needs; `end` takes back what was staged for
+//! bytes that were never submitted; `end_io` maps what was written. See `crate::cow`.
+
+use crate::cow::{self, Target, Written};
+use crate::error;
+use crate::inode::Map;
+use crate::io::Mapper;
+use crate::libcowfs::cow::FileRange;
+use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
+use crate::linux::iomap::dio::{DioOps, EndFlags, Ended};
+use crate::linux::iomap::{Flags, Iomap, MapFlags, Operations};
+use crate::room::{self, Effort};
+use crate::super_block::Cowfs;
+use crate::view::View;
+use crate::volume::Inode;
+use kernel::prelude::*;
+
+/// Maps for direct writes of whole blocks.
+pub(crate) struct Write;
+
+/// Fills `map` for a write in place.
+fn in_place(
+    view: &View<'_>,
+    inode: &Inode,
+    range: FileRange,
+    target: &Target,
+    map: &mut Iomap,
+) -> bool {
+    let Target::InPlace {
+        disk,
+        len,
+        unwritten,
+    } = *target
+    else {
+        return false;
+    };
+    let range = FileRange::new(range.start, len.min(range.len));
+    if unwritten {
+        Mapper::new(view, map).unwritten(range, disk);
+    } else {
+        Mapper::new(view, map).mapped(range, disk);
+    }
+    if is_dirty(view, inode) {
+        map.add_flags(MapFlags::DIRTY);
+    }
+    true
+}
+
+/// Whether the mapping itself is not on disk yet, so that a write to it needs a commit to be found again.
+fn is_dirty(view: &View<'_>, inode: &Inode) -> bool {
+    let tid = inode.data().must_commit(true);
+    view.volume()
+        .journal()
+        .is_some_and(|journal| !journal.is_committed(tid))
+}
+
+/// Stages blocks for the first blocks of `range` and fills `map` with them. The map is locked.
+fn staged(
+    view: &View<'_>,
+    inode: &Inode,
+    locked: &mut Map,
+    range: FileRange,
+    map: &mut Iomap,
+) -> CoreResult {
+    let file = locked.file_ref().map_err(|_| CoreError::Invalid)?;
+    let target = cow::target(view, file, range)?;
+    let Target::Cow { len, .. } = target else {
+        in_place(view, inode, range, &target, map);
+        return Ok(());
+    };
+    let range = FileRange::new(range.start, len.min(range.len));
+    let staged = cow::stage(view, inode, locked, range)?;
+    Mapper::new(view, map).mapped(
+        FileRange::new(staged.file, u64::from(staged.len)),
+        staged.disk,
+    );
+    map.add_flags(MapFlags::SHARED | MapFlags::DIRTY);
+    Ok(())
+}
+
+#[vtable]
+impl Operations for Write {
+    type FileSystem = Cowfs;
+
+    fn begin(
+        inode: &Inode,
+        pos: i64,
+        len: i64,
+        flags: Flags,
+        map: &mut Iomap,
+        _src: &mut Iomap,
+    ) -> Result {
+        let sb = inode.sb();
+        let view = View::new(sb);
+        if view.volume().is_shut_down() {
+            return Err(EIO);
+        }
+        let data = inode.data();
+        let nowait = flags.contains(Flags::NOWAIT);
+        let range = cow::blocks(&view, pos, len.max(1) as u64);
+        {
+            let locked = if nowait {
+                data.try_map().ok_or(EAGAIN)?
+            } else {
+                data.map()
+            };
+            let target = cow::target(&view, locked.file_ref()?, range)
+                .map_err(|e| error::report(sb, e))?;
+            if in_place(&view, inode, range, &target, map) {
+                if flags.contains(Flags::OVERWRITE_ONLY)
+                    && matches!(target, Target::InPlace { unwritten: true, .. })
+                {
+                    return Err(EAGAIN);
+                }
+                return Ok(());
+            }
+        }
+        if nowait || flags.contains(Flags::OVERWRITE_ONLY) {
+            return Err(EAGAIN);
+        }
+        let first = staged(&view, inode, &mut data.map_mut(), range, map);
+        let done = match first {
+            Err(CoreError::NoSpace) => {
+                room::make(sb, Effort::Metadata);
+                staged(&view, inode, &mut data.map_mut(), range, map)
+            }
+            first => first,
+        };
+        done.map_err(|e| error::report(sb, e))
+    }
+
+    fn end(
+        inode: &Inode,
+        pos: i64,
+        len: i64,
+        written: usize,
+        _flags: Flags,
+        map: &mut Iomap,
+    ) -> Result {
+        let len = u64::try_from(len).unwrap_or(0);
+        let written = written as u64;
+        if written < len && map.flags().contains(MapFlags::SHARED) {
+            let view = View::new(inode.sb());
+            let pos = pos.saturating_add_unsigned(written);
+            cow::fail(inode, cow::blocks(&view, pos, len - written));
+        }
+        Ok(())
+    }
+}
+
+/// What happens when a direct write is done.
+pub(crate) struct Done;
+
+#[vtable]
+impl DioOps for Done {
+    type FileSystem = Cowfs;
+
+    fn end_io(io: Ended<'_, Cowfs>) -> Result {
+        if !io.write {
+            return io.result;
+        }
+        let end = io.pos.saturating_add_unsigned(io.size as u64);
+        let cow = io.flags.contains(EndFlags::COW);
+        let unwritten = io.flags.contains(EndFlags::UNWRITTEN);
+        let view = View::new(io.inode.sb());
+        if let Err(e) = io.result {
+            if cow && io.size > 0 {
+                cow::fail(io.inode, cow::blocks(&view, io.pos, io.size as u64));
+            }
+            return Err(e);
+        }
+        if io.size == 0 || (!cow && !unwritten && end <= io.inode.size()) {
+            return Ok(());
+        }
+        cow::complete(
+            io.inode,
+            Written {
+                range: cow::blocks(&view, io.pos, io.size as u64),
+                end: end.max(0) as u64,
+                cow,
+                unwritten,
+                grow: true,
+            },
+        )
+    }
+}

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names: what changes directories.
+//!
+//! Every operation here is one transaction: entry, inodes, link counts and orphan record change together.
+
+use crate::error;
+use crate::inode::make::{self, What};
+use crate::inode::{log, read};
+use crate::libcowfs::dir;
+use crate::libcowfs::inode::{symlink, FileType as EntryType};
+use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
+use crate::libcowfs::space::{credits, orphans};
+use crate::libcowfs::units::Ino;
+use crate::linux::error::{EMLINK, ENAMETOOLONG, ENOTEMPTY};
+use crate::linux::fs::{
+    Attr, Dentry, DeviceNumber, FileType, Inode as FsInode, InodeOperations, KStat, Locked,
+    MntIdmap, Mode, NewInode, RenameFlags, StatMask, NAME_MAX,
+};
+use crate::super_block::Cowfs;
+use crate::transaction::Tx;
+use crate::view::View;
+use crate::volume::Inode;
+use crate::file::attr;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+
+/// Operations on directories.
+pub(crate) struct Operations;
+
+/// Credits for what is not in directory trees: an inode allocated or freed, one orphan record, the target of a
+/// symbolic link, and four inodes.
+pub(crate) const CREDITS: u32 = INODE + credits::ORPHAN + symlink::CREDITS + 4 * log::CREDITS;
+/// Credits for allocating or freeing an inode, in groups of the largest size there is.
+const INODE: u32 = 32;
+/// Most blocks the orphan tree may take for one record.
+const ORPHAN_NODES: u64 = 5;
+
+/// The directory entry's type of an inode.
+fn entry_type(inode: &Inode) -> EntryType {
+    EntryType::from_mode(inode.mode().bits())
+}
+
+/// Runs `f` in a transaction that changes `dirs` directory trees beside inodes, names and orphans, and
+/// may allocate `blocks` blocks more than those trees need.
+fn change<R>(
+    dir: &Inode,
+    blocks: u64,
+    dirs: u32,
+    f: impl FnOnce(&mut Tx<'_>) -> CoreResult<R>,
+) -> Result<R> {
+    let sb = dir.sb();
+    let view = View::new(sb);
+    let tree = u64::from(dirs) * u64::from(dir::MAX_NEW_NODES) + ORPHAN_NODES;
+    let promise = view.volume().promise(sb, blocks.saturating_add(tree))?;
+    let size = CREDITS.saturating_add(dirs.saturating_mul(dir::CREDITS));
+    let tid;
+    let done = {
+        let mut tx = Tx::start(view, size, promise).map_err(|e| error::report(sb, e))?;
+        let done = f(&mut tx).map_err(|e| error::report(sb, e))?;
+        tid = tx.finish().map_err(|e| error::report(sb, e))?;
+        done
+    };
+    if dir.is_dirsync() {
+        if let Some(journal) = view.volume().journal() {
+            journal.complete(tid)?;
+        }
+    }
+    Ok(done)
+}
+
+/// Enters `name` for `ino` into `dir`.
+fn enter(tx: &mut Tx<'_>, dir: &Inode, name: &[u8], ino: Ino, kind: EntryType) -> CoreResult {
+    let mut map = dir.data().map_mut();
+    let root = map.directory().map_err(|_| CoreError::Invalid)?;
+    dir::insert(tx, Ino(dir.ino()), root, name, ino, kind)?;
+    dir.touch_mtime();
+    update_directory(tx, dir, map)
+}
+
+/// Takes `name` out of `dir`.
+fn leave(tx: &mut Tx<'_>, dir: &Inode, name: &[u8]) -> CoreResult {
+    let mut map = dir.data().map_mut();
+    let root = map.directory().map_err(|_| CoreError::Invalid)?;
+    dir::remove(tx, Ino(dir.ino()), root, name)?;
+    dir.touch_mtime();
+    update_directory(tx, dir, map)
+}
+
+/// Has `name` in `dir` name another inode.
+fn point(tx: &mut Tx<'_>, dir: &Inode, name: &[u8], ino: Ino, kind: EntryType) -> CoreResult {
+    let mut map = dir.data().map_mut();
+    let root = map.directory().map_err(|_| CoreError::Invalid)?;
+    dir::replace(tx, Ino(dir.ino()), root, name, ino, kind)?;
+    dir.touch_mtime();
+    update_directory(tx, dir, map)
+}
+
+fn update_directory(
+    tx: &mut Tx<'_>,
+    dir: &Inode,
+    mut map: crate::inode::MapWrite<'_>,
+) -> CoreResult {
+    log::log(tx, dir, &mut map, true)
+}
+
+/// Logs an inode whose links or times changed.
+fn update(tx: &mut Tx<'_>, inode: &Inode) -> CoreResult {
+    let mut map = inode.data().map_mut();
+    log::log(tx, inode, &mut map, true)
+}
+
+/// One name of `inode` is gone.
+fn unlinked(tx: &mut Tx<'_>, inode: &Inode) -> CoreResult {
+    if inode.is_dir() {
+        inode.clear_nlink();
+    } else {
+        inode.drop_nlink();
+    }
+    inode.touch_ctime();
+    if inode.nlink() == 0 {
+        orphans::add(tx, Ino(inode.ino()))?;
+    }
+    update(tx, inode)
+}
+
+/// Makes an inode named `entry` in `dir`.
+fn make(
+    idmap: &MntIdmap,
+    dir: Locked<'_, Cowfs>,
+    entry: &Dentry<Cowfs>,
+    mode: Mode,
+    what: What<'_>,
+) -> Result<NewInode<Cowfs>> {
+    let dir = dir.inode();
+    let name = entry.name();
+    if name.len() > NAME_MAX {
+        return Err(ENAMETOOLONG);
+    }
+    let new = make::prepare(idmap, dir, mode, what)?;
+    if new.is_dir() && dir.nlink() == u32::MAX {
+        return Err(EMLINK);
+    }
+    change(dir, make::BLOCKS, 1, |tx| {
+        let new = make::allocate(tx, dir, new, what)?;
+        let ino = Ino(new.ino());
+        if new.is_dir() {
+            dir.inc_nlink();
+        }
+        enter(tx, dir, name, ino, entry_type(&new))?;
+        make::log_new(tx, &new)?;
+        Ok(new)
+    })
+}
+
+#[vtable]
+impl InodeOperations for Operations {
+    type FileSystem = Cowfs;
+
+    fn lookup(dir: &Inode, entry: &Dentry<Cowfs>) -> Result<Option<ARef<Inode>>> {
+        let sb = dir.sb();
+        let name = entry.name();
+        if name.len() > NAME_MAX {
+            return Err(ENAMETOOLONG);
+        }
+        let view = View::new(sb);
+        let found = {
+            let map = dir.data().map();
+            let root = map.directory_ref()?;
+            dir::lookup(&view, root, name).map_err(|e| error::report(sb, e))?
+        };
+        found
+            .map(|entry| read::get_linked(sb, entry.ino))
+            .transpose()
+    }
+
+    fn create(
+        idmap: &MntIdmap,
+        dir: Locked<'_, Cowfs>,
+        entry: &Dentry<Cowfs>,
+        mode: Mode,
+    ) -> Result<NewInode<Cowfs>> {
+        make(idmap, dir, entry, mode, What::Plain)
+    }
+
+    fn mkdir(
+        idmap: &MntIdmap,
+        dir: Locked<'_, Cowfs>,
+        entry: &Dentry<Cowfs>,
+        mode: Mode,
+    ) -> Result<NewInode<Cowfs>> {
+        make(idmap, dir, entry, mode, What::Plain)
+    }
+
+    fn mknod(
+        idmap: &MntIdmap,
+        dir: Locked<'_, Cowfs>,
+        entry: &Dentry<Cowfs>,
+        mode: Mode,
+        device: DeviceNumber,
+    ) -> Result<NewInode<Cowfs>> {
+        make(idmap, dir, entry, mode, What::Special(device))
+    }
+
+    fn symlink(
+        idmap: &MntIdmap,
+        dir: Locked<'_, Cowfs>,
+        entry: &Dentry<Cowfs>,
+        target: &CStr,
+    ) -> Result<NewInode<Cowfs>> {
+        let mode = Mode::new(FileType::Symlink, 0o777);
+        make(idmap, dir, entry, mode, What::Symlink(target))
+    }
+
+    fn tmpfile(
+        idmap: &MntIdmap,
+        dir: &FsInode<Cowfs>,
+        mode: Mode,
+    ) -> Result<NewInode<Cowfs>> {
+        let new = make::prepare(idmap, dir, mode, What::Plain)?;
+        change(dir, make::BLOCKS, 0, |tx| {
+            let new = make::allocate(tx, dir, new, What::Plain)?;
+            new.set_nlink(0);
+            orphans::add(tx, Ino(new.ino()))?;
+            make::log_new(tx, &new)?;
+            Ok(new)
+        })
+    }
+
+    fn link(
+        inode: Locked<'_, Cowfs>,
+        dir: Locked<'_, Cowfs>,
+        entry: &Dentry<Cowfs>,
+    ) -> Result {
+        let (inode, dir) = (inode.inode(), dir.inode());
+        let name = entry.name();
+        if name.len() > NAME_MAX {
+            return Err(ENAMETOOLONG);
+        }
+        change(dir, 0, 1, |tx| {
+            let ino = Ino(inode.ino());
+            enter(tx, dir, name, ino, entry_type(inode))?;
+            if inode.nlink() == 0 {
+                // A file made by O_TMPFILE gets its first name.
+                orphans::remove(tx, ino)?;
+                inode.set_nlink(1);
+            } else {
+                inode.inc_nlink();
+            }
+            inode.touch_ctime();
+            update(tx, inode)
+        })
+    }
+
+    fn unlink(
+        dir: Locked<'_, Cowfs>,
+        entry: &Dentry<Cowfs>,
+        inode: Locked<'_, Cowfs>,
+    ) -> Result {
+        let (dir, inode) = (dir.inode(), inode.inode());
+        change(dir, 0, 1, |tx| {
+            leave(tx, dir, entry.name())?;
+            unlinked(tx, inode)
+        })
+    }
+
+    fn rmdir(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: Locked<'_, Cowfs>) -> Result {
+        let (dir, inode) = (dir.inode(), inode.inode());
+        require_empty(inode)?;
+        change(dir, 0, 1, |tx| {
+            dir.drop_nlink();
+            leave(tx, dir, entry.name())?;
+            unlinked(tx, inode)
+        })
+    }
+
+    fn rename(
+        _idmap: &MntIdmap,
+        old_dir: Locked<'_, Cowfs>,
+        old: &Dentry<Cowfs>,
+        new_dir: Locked<'_, Cowfs>,
+        new: &Dentry<Cowfs>,
+        flags: RenameFlags,
+    ) -> Result {
+        if flags.has_others() {
+            return Err(EINVAL);
+        }
+        let (old_dir, new_dir) = (old_dir.inode(), new_dir.inode());
+        let inode = old.inode().ok_or(ENOENT)?;
+        let (old, target, new) = (old.name(), new.inode(), new.name());
+        if new.len() > NAME_MAX {
+            return Err(ENAMETOOLONG);
+        }
+        let names = Names {
+            old_dir,
+            old,
+            new_dir,
+            new,
+        };
+        match target {
+            Some(target) if flags.contains(RenameFlags::EXCHANGE) => {
+                names.exchange(inode, target)
+            }
+            target => names.rename(inode, target),
+        }
+    }
+
+    fn setattr(attr: &mut Attr<'_, Cowfs>) -> Result {
+        attr::set(attr)
+    }
+
+    fn getattr(inode: &Inode, _wanted: StatMask, stat: &mut KStat) -> Result {
+        attr::get(inode, stat);
+        Ok(())
+    }
+}
+
+fn require_empty(dir: &Inode) -> Result {
+    if dir.data().map().directory_ref()?.is_empty() {
+        Ok(())
+    } else {
+        Err(ENOTEMPTY)
+    }
+}
+
+/// The two places of a rename.
+struct Names<'a> {
+    old_dir: &'a Inode,
+    old: &'a [u8],
+    new_dir: &'a Inode,
+    new: &'a [u8],
+}
+
+impl Names<'_> {
+    fn same_dir(&self) -> bool {
+        self.old_dir.ino() == self.new_dir.ino()
+    }
+
+    /// A directory moved from `from` to `to`, which counts the name it has in there for `..`.
+    fn moved(&self, inode: &Inode, from: &Inode, to: &Inode) {
+        if inode.is_dir() && !self.same_dir() {
+            from.drop_nlink();
+            to.inc_nlink();
+            inode.data().map_mut().parent = Ino(to.ino());
+        }
+    }
+
+    fn rename(&self, inode: &Inode, target: Option<&Inode>) -> Result {
+        if let Some(target) = target {
+            if target.is_dir() {
+                require_empty(target)?;
+            }
+        } else if inode.is_dir() && !self.same_dir() && self.new_dir.nlink() == u32::MAX {
+            return Err(EMLINK);
+        }
+        change(self.new_dir, 0, 2, |tx| {
+            let (ino, kind) = (Ino(inode.ino()), entry_type(inode));
+            match target {
+                Some(target) => {
+                    if target.is_dir() {
+                        self.new_dir.drop_nlink();
+                    }
+                    point(tx, self.new_dir, self.new, ino, kind)?;
+                    unlinked(tx, target)?;
+                }
+                None => enter(tx, self.new_dir, self.new, ino, kind)?,
+            }
+            self.moved(inode, self.old_dir, self.new_dir);
+            leave(tx, self.old_dir, self.old)?;
+            if !self.same_dir() {
+                update(tx, self.new_dir)?;
+            }
+            inode.touch_ctime();
+            update(tx, inode)
+        })
+    }
+
+    fn exchange(&self, inode: &Inode, target: &Inode) -> Result {
+        change(self.new_dir, 0, 2, |tx| {
+            let (a, b) = (Ino(inode.ino()), Ino(target.ino()));
+            point(tx, self.new_dir, self.new, a, entry_type(inode))?;
+            point(tx, self.old_dir, self.old, b, entry_type(target))?;
+            self.moved(inode, self.old_dir, self.new_dir);
+            self.moved(target, self.new_dir, self.old_dir);
+            for inode in [inode, target] {
+                inode.touch_ctime();
+                update(tx, inode)?;
+            }
+            if !self.same_dir() {
+                update(tx, self.old_dir)?;
+                update(tx, self.new_dir)?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Space, as far as memory is concerned: the groups that were looked at, what is available, and
+//! what becomes available with the next commit.
+//!
+//! ```text
+//!   available = free on disk - reserve of the groups - promised
+//!
+//!   promise(n)  ->  stage / allocate (paid from the promise)  ->  rest returned
+//!   freed in transaction t  ->  pending[t]  ->  commit of t  ->  available again
+//! ```
+//!
+//! A promise is a number: blocks that were taken off `available` for somebody. [`Promise`] returns
+//! what is left of it when dropped; an inode that keeps one across calls stores the number
+//! ([`Promise::keep`]) and takes it up again later ([`Space::kept`]).
+
+use crate::libcowfs::ondisk::Geometry;
+use crate::libcowfs::space::{GroupState, Hints};
+use crate::libcowfs::units::{AgNumber, FsBlock};
+use crate::linux::jbd2::{JournalOps, Tid};
+use crate::linux::shared_bytes::SharedBytes;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{Arc, Mutex};
+use kernel::xarray::{self, XArray};
+
+/// One allocation group in memory.
+#[pin_data]
+pub(crate) struct Group {
+    /// Its state; `None` until it is first needed.
+    #[pin]
+    pub(crate) state: Mutex<Option<GroupState>>,
+}
+
+/// Blocks that were freed on disk by one transaction: they become available when it is committed.
+#[derive(Default)]
+struct Freed {
+    tid: Tid,
+    ranges: KVVec<(FsBlock, u32)>,
+}
+
+/// What is known of a volume's space in memory.
+#[pin_data]
+pub(crate) struct Space {
+    geometry: Geometry,
+    /// Where to look for groups with room.
+    pub(crate) hints: Hints,
+    /// See the picture above. Negative when transactions dipped below what was promised to them.
+    available: Atomic<i64>,
+    /// Blocks freed on disk that become available with a commit.
+    waiting: Atomic<i64>,
+    #[pin]
+    groups: XArray<Arc<Group>>,
+    /// Blocks freed by the running and by the committing transaction, one entry each: entry
+    /// `tid % 2`. A third transaction starts only when the first is over.
+    #[pin]
+    freed: Mutex<[Freed; 2]>,
+}
+
+impl Space {
+    /// Of a volume with this layout, nothing being available yet.
+    pub(crate) fn new(geometry: Geometry, hints: Hints) -> impl PinInit<Self> {
+        pin_init!(Self {
+            geometry,
+            hints,
+            available: Atomic::new(0),
+            waiting: Atomic::new(0),
+            groups <- XArray::new(xarray::AllocKind::Alloc),
+            freed <- new_mutex!(<[Freed; 2]>::default(), "cowfs_freed"),
+        })
+    }
+
+    /// The number of blocks that can be promised.
+    pub(crate) fn available(&self) -> u64 {
+        self.available.load(Relaxed).max(0) as u64
+    }
+
+    /// The number of blocks that become available with the next commits.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed).max(0) as u64
+    }
+
+    /// Makes `blocks` more blocks available.
+    pub(crate) fn give(&self, blocks: u64) {
+        self.available
+            .fetch_add(i64::try_from(blocks).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    /// Takes `blocks` blocks off what is available, even if fewer are: for what must not fail, and
+    /// what the slack of `need` blocks in every promise was made for.
+    fn take(&self, blocks: u64) {
+        self.available
+            .fetch_add(-i64::try_from(blocks).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    /// Promises `blocks` blocks, if so many are available.
+    pub(crate) fn promise(&self, blocks: u64) -> Option<Promise<'_>> {
+        let want = i64::try_from(blocks).ok()?;
+        let left = self.available.fetch_add(-want, Relaxed).saturating_sub(want);
+        if left < 0 && want > 0 {
+            self.available.fetch_add(want, Relaxed);
+            return None;
+        }
+        Some(Promise {
+            space: self,
+            blocks,
+        })
+    }
+
+    /// Takes up a promise that was [kept](Promise::keep).
+    pub(crate) fn kept(&self, blocks: u64) -> Promise<'_> {
+        Promise {
+            space: self,
+            blocks,
+        }
+    }
+
+    /// The group's entry.
+    ///
+    /// # Errors
+    ///
+    /// `EUCLEAN` if there is no such group, `ENOMEM`.
+    pub(crate) fn group(&self, ag: AgNumber) -> Result<Arc<Group>> {
+        if ag.0 >= self.geometry.ag_count {
+            return Err(crate::linux::error::EUCLEAN);
+        }
+        let index = ag.0 as usize;
+        if let Some(group) = self.groups.lock().get(index) {
+            return Ok(group.into());
+        }
+        let fresh = Arc::pin_init(
+            pin_init!(Group { state <- new_mutex!(None) }),
+            GFP_KERNEL,
+        )?;
+        let mut groups = self.groups.lock();
+        // Somebody may have been faster, also while `store` below had to let go of the lock: the
+        // groups' states would then be two, so what is there first stays.
+        if let Some(group) = groups.get(index) {
+            return Ok(group.into());
+        }
+        let displaced = groups.store(index, fresh.clone(), GFP_NOWAIT);
+        match displaced {
+            Ok(_) => Ok(fresh),
+            Err(_) => {
+                drop(groups);
+                self.group_slow(index, fresh)
+            }
+        }
+    }
+
+    /// Like [`Space::group`], after an attempt to enter `fresh` without sleeping failed.
+    fn group_slow(&self, index: usize, fresh: Arc<Group>) -> Result<Arc<Group>> {
+        // One task at a time comes here, so that `store` may drop the lock of the array.
+        let _serial = self.freed.lock();
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.get(index) {
+            return Ok(group.into());
+        }
+        groups.store(index, fresh.clone(), GFP_KERNEL)?;
+        Ok(fresh)
+    }
+
+    /// The blocks `[at, at + len)`, which lie in one group, were freed by transaction `tid`.
+    pub(crate) fn freed(&self, tid: Tid, at: FsBlock, len: u32) {
+        self.waiting.fetch_add(i64::from(len), Relaxed);
+        let mut freed = self.freed.lock();
+        let Some(entry) = freed.get_mut((tid.into_raw() % 2) as usize) else {
+            return;
+        };
+        entry.tid = tid;
+        if let Some((start, count)) = entry.ranges.last_mut() {
+            let together = self.geometry.locate(*start).map(|(ag, _)| ag)
+                == self.geometry.locate(at).map(|(ag, _)| ag);
+            if together && start.add(u64::from(*count)) == at {
+                if let Some(sum) = count.checked_add(len) {
+                    *count = sum;
+                    return;
+                }
+            }
+        }
+        // Without memory to remember it the range stays unavailable until the next mount: it is
+        // free on disk, and nobody is told a wrong number.
+        let _ = entry.ranges.push((at, len), GFP_KERNEL);
+    }
+
+    /// Transaction `tid` is on disk: what it freed may be used.
+    fn release(&self, tid: Tid) {
+        let ranges = {
+            let mut freed = self.freed.lock();
+            match freed.get_mut((tid.into_raw() % 2) as usize) {
+                Some(entry) if entry.tid == tid => core::mem::take(&mut entry.ranges),
+                _ => return,
+            }
+        };
+        for &(at, len) in ranges.iter() {
+            let Some((ag, _)) = self.geometry.locate(at) else {
+                continue;
+            };
+            let Ok(group) = self.group(ag) else { continue };
+            if let Some(state) = group.state.lock().as_mut().get_mut() {
+                state.give_back(&self.hints, at, len);
+            }
+            self.waiting.fetch_add(-i64::from(len), Relaxed);
+            self.give(u64::from(len));
+        }
+    }
+}
+
+/// Blocks promised to whoever holds this. What is left is returned when it is dropped.
+#[must_use = "the blocks are returned when the promise is dropped"]
+pub(crate) struct Promise<'a> {
+    space: &'a Space,
+    blocks: u64,
+}
+
+impl Promise<'_> {
+    /// Pays for `blocks` blocks that were allocated. If that is more than was promised, the rest is
+    /// taken off what is available.
+    pub(crate) fn pay(&mut self, blocks: u64) {
+        if blocks > self.blocks {
+            self.space.take(blocks - self.blocks);
+        }
+        self.blocks = self.blocks.saturating_sub(blocks);
+    }
+
+    /// Takes up to `blocks` blocks out of this promise, as one of their own.
+    pub(crate) fn split(&mut self, blocks: u64) -> Promise<'_> {
+        let part = blocks.min(self.blocks);
+        self.blocks -= part;
+        Promise {
+            space: self.space,
+            blocks: part,
+        }
+    }
+
+    /// Adds the blocks of `other`.
+    pub(crate) fn join(&mut self, other: Promise<'_>) {
+        self.blocks = self.blocks.saturating_add(other.keep());
+    }
+
+    /// Gives up this object but not the promise, whose blocks the caller stores.
+    pub(crate) fn keep(mut self) -> u64 {
+        core::mem::take(&mut self.blocks)
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        if self.blocks > 0 {
+            self.space.give(self.blocks);
+        }
+    }
+}
+
+#[vtable]
+impl JournalOps for Space {
+    fn frozen(&self, _block: u64, data: SharedBytes<'_>) {
+        data.store_u32(
+            crate::libcowfs::ondisk::header::CHECKSUM,
+            crate::buffer::checksum(data),
+        );
+    }
+
+    fn committed(&self, tid: Tid, result: Result) {
+        if result.is_ok() {
+            self.release(tid);
+        }
+    }
+}

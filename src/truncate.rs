@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing a file's size, and taking blocks out of files, in bounded transactions.
+//!
+//! ```text
+//!   set_size:  pages, tail of the last block -> size (and orphan record) -> blocks, step by step -> record gone
+//! ```
+
+use crate::cow;
+use crate::error;
+use crate::inode::log;
+use crate::io::buffered::Write;
+use crate::libcowfs::cow::FileRange;
+use crate::libcowfs::error::{Error, Result as CoreResult};
+use crate::libcowfs::space::{credits, orphans};
+use crate::libcowfs::units::{FileBlock, Ino};
+use crate::linux::fs::Locked;
+use crate::linux::iomap::buffered;
+use crate::orphan;
+use crate::super_block::Cowfs;
+use crate::transaction::Tx;
+use crate::view::View;
+use crate::volume::Inode;
+use kernel::prelude::*;
+
+/// Credits a step that cuts a tree asks for at first.
+const CREDITS: u32 = 32;
+
+/// Sets the size of a regular file. Pages, reservations and blocks beyond it go.
+pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
+    let locked = inode;
+    let inode = inode.inode();
+    let sb = inode.sb();
+    let old = inode.size();
+    if size == old && inode.data().disk_size() == old as u64 {
+        return Ok(());
+    }
+    locked.check_new_size(size)?;
+    inode.dio_wait();
+    let _pages = inode.invalidate_lock();
+    let zeroed = if size > old {
+        buffered::zero_range::<Write>(inode, old, size - old)?
+    } else {
+        buffered::truncate_page::<Write>(inode, size)?
+    };
+    // What was zeroed or appended up to here must not be lost behind the new size.
+    let disk = inode.data().disk_size().min(i64::MAX as u64) as i64;
+    if size > disk && (zeroed || old > disk) {
+        inode.write_and_wait_range(disk, size.saturating_sub(1))?;
+    }
+    locked.truncate_setsize(size);
+    cut(inode, size).map_err(|e| error::report(sb, e))
+}
+
+/// Cuts what is beyond `size`, in memory and on disk, and logs the size.
+fn cut(inode: &Inode, size: i64) -> CoreResult {
+    let view = View::new(inode.sb());
+    let size = u64::try_from(size).unwrap_or(0);
+    let from = FileBlock(view.volume().blocks_up(size));
+    let long = {
+        let mut map = inode.data().map_mut();
+        let beyond = FileRange::new(from, u64::MAX - from.0);
+        cow::cancel(inode, &mut map, beyond, true)?;
+        map.file().map_err(|_| Error::Invalid)?.fork.height() > 0
+            && size < inode.data().disk_size()
+    };
+    {
+        let promise = view
+            .volume()
+            .space
+            .kept(0);
+        let mut tx = Tx::start(view, credits::ORPHAN + log::CREDITS, promise)?;
+        if long {
+            orphans::add(&mut tx, Ino(inode.ino()))?;
+        }
+        let mut map = inode.data().map_mut();
+        inode.data().set_disk_size(&mut map, size);
+        inode.touch_mtime();
+        let done = log::log(&mut tx, inode, &mut map, true);
+        drop(map);
+        done?;
+        tx.finish()?;
+    }
+    blocks(inode, from)?;
+    if long {
+        orphan::done(inode)?;
+    }
+    Ok(())
+}
+
+/// Unmaps all blocks from `from` on.
+pub(crate) fn blocks(inode: &Inode, from: FileBlock) -> CoreResult {
+    steps(inode, |tx, inode, map| {
+        let ino = Ino(inode.ino());
+        map.file()
+            .map_err(|_| Error::Invalid)?
+            .fork
+            .truncate(tx, ino, from)
+    })
+}
+
+/// Unmaps the blocks of `range`.
+pub(crate) fn punch(inode: &Inode, range: FileRange) -> CoreResult {
+    let mut rest = range;
+    steps(inode, |tx, inode, map| {
+        let ino = Ino(inode.ino());
+        let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
+        let done = fork.unmap(tx, ino, rest.start, rest.len)?;
+        rest.skip_to(rest.start.add(done));
+        Ok(rest.len == 0)
+    })
+}
+
+/// Runs `step` in transactions until it says it is finished, with the map locked in each.
+pub(crate) fn steps(
+    inode: &Inode,
+    mut step: impl FnMut(&mut Tx<'_>, &Inode, &mut crate::inode::Map) -> CoreResult<bool>,
+) -> CoreResult {
+    let view = View::new(inode.sb());
+    let mut size = CREDITS;
+    loop {
+        // Cutting frees more than the few nodes it may have to unshare: those come out of the slack.
+        let mut tx = Tx::start(view, size, view.volume().space.kept(0))?;
+        let mut map = inode.data().map_mut();
+        map.changing();
+        let finished = loop {
+            match step(&mut tx, inode, &mut map) {
+                Ok(true) => break true,
+                Ok(false) => {}
+                Err(Error::NeedCredits) => break false,
+                Err(e) => {
+                    drop(map);
+                    return Err(e);
+                }
+            }
+        };
+        let changed = match map.file() {
+            Ok(file) => file.fork.changed(),
+            Err(_) => false,
+        };
+        if changed {
+            log::log(&mut tx, inode, &mut map, true)?;
+        }
+        drop(map);
+        size = tx.wanted();
+        tx.finish()?;
+        if finished {
+            return Ok(());
+        }
+    }
+}
+
+/// Goes on with a truncation that a crash interrupted.
+pub(crate) fn resume(inode: &Inode) -> Result {
+    let sb = inode.sb();
+    let view = View::new(sb);
+    let run = || -> CoreResult {
+        if inode.is_regular() {
+            let size = inode.data().disk_size();
+            blocks(inode, FileBlock(view.volume().blocks_up(size)))?;
+        }
+        orphan::done(inode)
+    };
+    run().map_err(|e| error::report(sb, e))
+}

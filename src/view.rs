@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading a mounted volume's metadata: the kernel's [`Reader`].
+
+use crate::buffer::Buffer;
+use crate::error;
+use crate::libcowfs::error::{Error, Result};
+use crate::libcowfs::ondisk::{self, header, Geometry, Kind};
+use crate::libcowfs::space::{GroupState, Hints};
+use crate::libcowfs::store::Reader;
+use crate::libcowfs::units::{AgNumber, FsBlock};
+use crate::linux::buffer_head::BufferHead;
+use crate::volume::{Super, Volume};
+use crate::libcowfs::block::Block;
+
+/// A mounted volume, to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    sb: &'a Super,
+    volume: &'a Volume,
+}
+
+impl<'a> View<'a> {
+    /// The volume mounted as `sb`.
+    pub(crate) fn new(sb: &'a Super) -> Self {
+        Self {
+            sb,
+            volume: sb.info(),
+        }
+    }
+
+    /// The super block.
+    pub(crate) fn sb(&self) -> &'a Super {
+        self.sb
+    }
+
+    /// The volume.
+    pub(crate) fn volume(&self) -> &'a Volume {
+        self.volume
+    }
+
+    /// Locks group `ag`, loads it if this is its first use, and runs `f` with its state and `with`.
+    pub(crate) fn locked<T, R>(
+        &self,
+        ag: AgNumber,
+        with: T,
+        f: impl FnOnce(T, &mut GroupState) -> Result<R>,
+    ) -> Result<R> {
+        let at = self.volume.geometry.group_start(ag);
+        let group = self
+            .volume
+            .space
+            .group(ag)
+            .map_err(|e| error::core(e, at))?;
+        let mut state = group.state.lock();
+        if state.is_none() {
+            *state = Some(GroupState::load(self, ag)?);
+        }
+        match state.as_mut().get_mut() {
+            Some(state) => f(with, state),
+            None => Err(Error::NoMemory),
+        }
+    }
+}
+
+impl Reader for View<'_> {
+    type Buf = Buffer;
+
+    fn geometry(&self) -> &Geometry {
+        &self.volume.geometry
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.volume.space.hints
+    }
+
+    fn read(&self, at: FsBlock, kind: Kind) -> Result<Buffer> {
+        if at.is_null() || at.0 >= self.volume.geometry.blocks {
+            return Err(Error::Corrupt(at, "pointer beyond the volume"));
+        }
+        let buffer =
+            Buffer(BufferHead::bread(self.sb, at.0).map_err(|e| error::core(e, at))?);
+        // The magic is looked at every time: the same block may have been something else before.
+        if !buffer.0.verified() || buffer.u32(header::MAGIC) != kind.magic() {
+            ondisk::verify(&buffer, &self.volume.geometry, at, kind)?;
+            buffer.0.set_verified();
+        }
+        Ok(buffer)
+    }
+
+    fn in_group<R>(
+        &self,
+        ag: AgNumber,
+        f: impl FnOnce(&Self, &mut GroupState) -> Result<R>,
+    ) -> Result<R> {
+        self.locked(ag, self, f)
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the module keeps per mounted volume.
+
+use crate::error::OnError;
+use crate::inode::registry::Registry;
+use crate::libcowfs::ondisk::Geometry;
+use crate::libcowfs::space::VolumeState;
+use crate::linux::block::BlockDevice;
+use crate::linux::fs::SuperBlock;
+use crate::linux::jbd2::Journal;
+use crate::linux::workqueue::OwnedQueue;
+use crate::options::Options;
+use crate::space::Space;
+use crate::super_block::Cowfs;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+
+/// A super block of ours.
+pub(crate) type Super = SuperBlock<Cowfs>;
+/// An inode of ours.
+pub(crate) type Inode = crate::linux::fs::Inode<Cowfs>;
+
+/// A mounted volume.
+#[pin_data]
+pub(crate) struct Volume {
+    /// Its fixed layout.
+    pub(crate) geometry: Geometry,
+    /// The mount options.
+    pub(crate) options: Options,
+    /// The device it is on.
+    pub(crate) device: BlockDevice,
+    /// Free space, groups, promises.
+    pub(crate) space: Arc<Space>,
+    /// Counters and the orphan tree's root.
+    #[pin]
+    pub(crate) state: Mutex<VolumeState>,
+    /// Inodes that have something in their CoW fork.
+    #[pin]
+    pub(crate) registry: Registry,
+    /// The journal; `None` on a device that cannot be written to.
+    pub(crate) journal: Option<Journal<Space>>,
+    /// Where completed writes are mapped. Dropped, and so emptied, before the rest.
+    pub(crate) completions: OwnedQueue,
+}
+
+impl Volume {
+    /// The journal, if there is one.
+    pub(crate) fn journal(&self) -> Option<&Journal<Space>> {
+        self.journal.as_ref()
+    }
+
+    /// Whether nothing can be changed any more because the journal failed or was stopped.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.journal().is_some_and(|journal| journal.is_aborted())
+    }
+
+    /// Does what the `errors=` option says about a volume found to be corrupt.
+    pub(crate) fn corrupt(&self, sb: &Super) {
+        match self.options.on_error {
+            OnError::Continue => {}
+            OnError::RemountRo => {
+                if !sb.is_read_only() {
+                    pr_err!("cowfs ({}): going read-only\n", sb.name());
+                    sb.force_read_only();
+                    if let Some(journal) = self.journal() {
+                        journal.abort(crate::linux::error::EUCLEAN);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first file block at or after the byte `pos`, going up.
+    pub(crate) fn blocks_up(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.geometry.block_size() as u64)
+    }
+}
