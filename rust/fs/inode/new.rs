@@ -25,7 +25,7 @@ use crate::linux::{
     bindings,
     fs::{
         address_space::Table as MappingTable, file::operations::Table as FileTable,
-        inode_operations::Table, AddressSpaceOperations, FileOperations, FileSystem,
+        inode_operations::table::Table, AddressSpaceOperations, FileOperations, FileSystem,
         InodeOperations, MntIdmap,
     },
 };
