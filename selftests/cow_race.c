@@ -62,8 +62,8 @@ struct race {
 	bool area_held, rest_held;
 	/* What the device above must count, for the last writer started. */
 	struct disk_stat before;
-	unsigned int want_in_flight;
 	uint64_t want_sectors;
+	bool any_held;
 	struct writer *started;
 };
 
@@ -71,12 +71,14 @@ struct race {
 static bool settled(void *arg)
 {
 	struct race *r = arg;
-	struct disk_stat now = disk_stat("scratch");
+	struct disk_stat now;
 
-	if (!r->want_in_flight)
-		return writer_done(r->started);
-	return writer_submitted(r->started) &&
-	       now.writes_in_flight >= r->before.writes_in_flight + r->want_in_flight &&
+	if (writer_done(r->started))
+		return true;
+	if (!r->any_held || !writer_submitted(r->started))
+		return false;
+	now = disk_stat("scratch");
+	return now.writes_in_flight > r->before.writes_in_flight &&
 	       now.sectors_written >= r->before.sectors_written + r->want_sectors;
 }
 
@@ -91,10 +93,8 @@ static bool start(struct race *r, int i)
 	const uint64_t held = i == 0 ? r->layout->held.len : 0;
 
 	r->before = disk_stat("scratch");
-	r->want_in_flight = (held && r->area_held) + r->rest_held;
+	r->any_held = (held && r->area_held) || r->rest_held;
 	r->want_sectors = r->rest_held ? 0 : (range->len - held) * r->blk / 512;
-	if (held && !r->area_held)
-		r->want_sectors += held * r->blk / 512;
 	r->started = &r->writer[i];
 	return writer_start(r->started, r->interface, r->fd, WRITER + i,
 			    range->from * r->blk, range->len * r->blk) == 0 &&

@@ -366,6 +366,7 @@ static bool open_all(void)
 		       me.buffered[slot] >= 0 && me.map[slot] != MAP_FAILED;
 	}
 	me.buf = aligned(BLOCKS * blk);
+	aio = NULL;
 	return good && io_setup(DEPTH, &aio) == 0 &&
 	       io_uring_queue_init(DEPTH, &ring, 0) == 0;
 }

@@ -4,6 +4,7 @@
  * io_uring. A submission may itself block, so it always has a thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -17,13 +18,14 @@ static void *submit(void *arg)
 	struct iocb cb, *list = &cb;
 	int n;
 
+	w->tid = gettid();
 	switch (w->interface) {
 	case BY_PWRITE:
-		w->submitted = true;
 		w->result = pwrite(w->fd, w->buf, w->len, w->at);
 		if (w->result < 0)
 			w->result = -errno;
 		w->done = true;
+		w->submitted = true;
 		break;
 	case BY_AIO:
 		io_prep_pwrite(&cb, w->fd, w->buf, w->len, w->at);
@@ -64,9 +66,25 @@ int writer_start(struct writer *w, enum interface interface, int fd,
 	return ret ? ret : -pthread_create(&w->thread, NULL, submit, w);
 }
 
+/* Is the thread asleep for I/O, uninterruptibly? */
+static bool blocked(int tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = tid ? fopen(path, "r") : NULL;
+	if (!f)
+		return false;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(f);
+	return state == 'D';
+}
+
 bool writer_submitted(struct writer *w)
 {
-	return w->submitted;
+	return w->submitted || (w->interface == BY_PWRITE && blocked(w->tid));
 }
 
 bool writer_done(struct writer *w)

@@ -20,7 +20,8 @@ struct writer {
 	size_t len;
 	off_t at;
 	ssize_t result;		/* bytes written or -errno; valid when done */
-	atomic_bool submitted;	/* the submitting call is over (pwrite: has begun) */
+	atomic_bool submitted;	/* the submitting call is over */
+	atomic_int tid;		/* of the thread that submits */
 	atomic_bool done;
 	pthread_t thread;
 	io_context_t aio;
@@ -30,6 +31,7 @@ struct writer {
 /* Start writing the pattern; fd is open for direct I/O. 0 or -errno. */
 int writer_start(struct writer *w, enum interface interface, int fd,
 		 uint64_t seed, off_t at, size_t len);
+/* All of it is on its way: nothing is left to do but to wait for it. */
 bool writer_submitted(struct writer *w);
 /* Has it completed? Takes the result in when it has. */
 bool writer_done(struct writer *w);

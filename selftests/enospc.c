@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A full file system: whoever asks for too much is told when asking, nothing that
+ * was accepted fails later, and space comes back.
+ */
+#include <signal.h>
+
+#include "fixture.h"
+
+#define BALLAST "../ballast"
+
+static int64_t free_bytes(void)
+{
+	struct statvfs st;
+
+	sync();
+	return statvfs("/mnt/scratch", &st) ? -1 : (int64_t)(st.f_bavail * st.f_bsize);
+}
+
+/* Leave about this much free: quicker than filling all of it each time. */
+static bool leave_free(int64_t bytes)
+{
+	int fd = open(BALLAST, O_CREAT | O_RDWR, 0644);
+	int64_t excess;
+	off_t end = size_of(fd);
+	bool good = fd >= 0;
+
+	for (int i = 0; good && i < 8 && (excess = free_bytes() - bytes) > 0; i++) {
+		excess &= ~4095ll;
+		if (!excess)
+			break;
+		good = put(fd, 99, end, excess) == 0 || errno == ENOSPC;
+		end = size_of(fd);
+	}
+	close(fd);
+	return good;
+}
+
+static void drop_ballast(void)
+{
+	unlink(BALLAST);
+}
+
+/* Write pieces until there is no room; how many bytes were accepted, or -1. */
+static off_t write_until_full(int fd, uint64_t seed, off_t at, size_t piece)
+{
+	char *buf = aligned(piece);
+	const off_t begin = at;
+
+	for (;;) {
+		ssize_t n;
+
+		fill(buf, piece, seed, at);
+		n = pwrite(fd, buf, piece, at);
+		if (n < 0) {
+			free(buf);
+			return errno == ENOSPC ? at - begin : -1;
+		}
+		at += n;
+	}
+}
+
+static void fill_by(struct __test_metadata *_metadata, int flags, size_t piece)
+{
+	off_t accepted;
+	int fd;
+
+	ASSERT_TRUE(leave_free(6 << 20));
+	fd = open("f", O_CREAT | O_RDWR | flags, 0644);
+	ASSERT_OK(fd);
+	accepted = write_until_full(fd, 1, 0, piece);
+	EXPECT_GT(accepted, 3 << 20);
+	/* Nothing fails any more that was accepted. */
+	EXPECT_OK(fsync(fd));
+	EXPECT_OK(syncfs(fd));
+	drop_pages(fd);
+	EXPECT_GE(size_of(fd), accepted);
+	EXPECT_TRUE(holds(fd, 1, 0, accepted));
+	close(fd);
+	/* Deleting works on a full file system, and helps. */
+	int64_t before = free_bytes();
+
+	ASSERT_OK(unlink("f"));
+	EXPECT_GE(free_bytes(), before + accepted - (1 << 20));
+	fd = make_file("g", 2, accepted / 2);
+	EXPECT_OK(fd);
+	EXPECT_TRUE(holds(fd, 2, 0, accepted / 2));
+	close(fd);
+	ASSERT_OK(unlink("g"));
+	drop_ballast();
+}
+
+TEST_F(fs, buffered) { fill_by(_metadata, 0, 50000); }
+TEST_F(fs, direct) { fill_by(_metadata, O_DIRECT, 65536); }
+TEST_F(fs, synchronised) { fill_by(_metadata, O_DSYNC, 100000); }
+
+TEST_F(fs, clone_overwritten_until_full)
+{
+	const off_t size = 8 << 20;
+	const int flags[] = { O_DIRECT, 0 };
+
+	for (int i = 0; i < 2; i++) {
+		int src = make_file("src", 1, size), dst = open("dst", O_CREAT | O_RDWR | flags[i], 0644);
+		off_t at = 0;
+
+		ASSERT_OK(src);
+		ASSERT_OK(clone_file(dst, src));
+		ASSERT_TRUE(leave_free(4 << 20));
+		/* Overwriting needs new blocks, of which there are not enough. */
+		while (at < size && put(dst, 2, at, 16384) == 0)
+			at += 16384;
+		EXPECT_EQ(ENOSPC, errno);
+		EXPECT_LT(at, size);
+		EXPECT_GT(at, 1 << 20);
+		EXPECT_OK(fsync(dst));
+		drop_caches();
+		EXPECT_TRUE(holds(dst, 2, 0, at));
+		/* The one that failed: whole blocks of old or new, then old. */
+		EXPECT_TRUE(at + 16384 >= size || holds(dst, 1, at + 16384, size - at - 16384));
+		EXPECT_TRUE(holds(src, 1, 0, size));
+		/* The source goes; its blocks become private, and overwriting goes on. */
+		close(src);
+		ASSERT_OK(unlink("src"));
+		EXPECT_OK(put(dst, 3, 0, size));
+		EXPECT_OK(fsync(dst));
+		EXPECT_TRUE(holds_by_all_ways("dst", 3, 0, size));
+		close(dst);
+		ASSERT_OK(unlink("dst"));
+		drop_ballast();
+	}
+}
+
+/* Stores until the bus error, in a child; how many blocks it says it stored. */
+static off_t store_until_full(int fd, off_t size, off_t b)
+{
+	off_t *count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+		signal(SIGBUS, SIG_DFL);
+		for (off_t at = 0; at + b <= size; at += b) {
+			fill(map + at, b, 2, at);
+			*count = at + b;
+		}
+		_exit(0);
+	}
+	if (waitpid(child, &status, 0) != child)
+		return -1;
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGBUS)
+		return -1;
+	return *count;
+}
+
+TEST_F(fs, mapped)
+{
+	const off_t size = 16 << 20, page = 4096;
+	int fd = open("f", O_CREAT | O_RDWR, 0644);
+	off_t stored;
+
+	ASSERT_OK(ftruncate(fd, size));
+	ASSERT_TRUE(leave_free(6 << 20));
+	stored = store_until_full(fd, size, page);
+	EXPECT_GT(stored, 3 << 20);
+	EXPECT_LT(stored, size);
+	EXPECT_OK(fsync(fd));
+	drop_pages(fd);
+	EXPECT_TRUE(holds(fd, 2, 0, stored));
+	close(fd);
+	ASSERT_OK(unlink("f"));
+	drop_ballast();
+}
+
+TEST_F(fs, clone_stored_to_until_full)
+{
+	const off_t size = 16 << 20, page = 4096;
+	int src = make_file("src", 1, size), fd = open("f", O_CREAT | O_RDWR, 0644);
+	off_t stored;
+
+	ASSERT_OK(clone_file(fd, src));
+	ASSERT_TRUE(leave_free(4 << 20));
+	stored = store_until_full(fd, size, page);
+	EXPECT_GT(stored, 1 << 20);
+	EXPECT_LT(stored, size);
+	EXPECT_OK(fsync(fd));
+	drop_pages(fd);
+	EXPECT_TRUE(holds(fd, 2, 0, stored));
+	EXPECT_TRUE(holds(fd, 1, stored + page, size - stored - page));
+	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));
+	close(src);
+	close(fd);
+	ASSERT_OK(unlink("f"));
+	drop_ballast();
+}
+
+TEST_F(fs, preallocated_space_is_there)
+{
+	const off_t size = 4 << 20;
+	int fd = open("f", O_CREAT | O_RDWR, 0644), other;
+
+	UNLESS_SUPPORTED(fallocate(fd, 0, 0, size));
+	ASSERT_TRUE(leave_free(1 << 20));
+	other = open("other", O_CREAT | O_RDWR, 0644);
+	EXPECT_LE(0, write_until_full(other, 1, 0, 4096));
+	/* Too much is refused, and gives back what it took. */
+	EXPECT_ERRNO(ENOSPC, fallocate(other, 0, 0, 1ll << 30));
+	/* What was promised is kept. */
+	EXPECT_OK(put(fd, 2, 0, size));
+	EXPECT_OK(fsync(fd));
+	EXPECT_TRUE(holds_by_all_ways("f", 2, 0, size));
+	close(other);
+	close(fd);
+	drop_ballast();
+}
+
+TEST_F(fs, small_files_until_full)
+{
+	char name[32];
+	int n = 0, fd;
+
+	ASSERT_TRUE(leave_free(3 << 20));
+	for (;; n++) {
+		snprintf(name, sizeof(name), "f%d", n);
+		fd = open(name, O_CREAT | O_RDWR | O_EXCL, 0644);
+		if (fd < 0 || put(fd, n, 0, 5000))
+			break;
+		close(fd);
+		ASSERT_LT(n, 5000);
+	}
+	EXPECT_EQ(ENOSPC, errno);
+	close(fd);
+	sync();
+	drop_caches();
+	for (int i = 0; i < n; i += 7) {
+		snprintf(name, sizeof(name), "f%d", i);
+		fd = open(name, O_RDONLY);
+		EXPECT_TRUE(holds(fd, i, 0, 5000));
+		close(fd);
+	}
+	for (int i = 0; i <= n; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		if (unlink(name))
+			EXPECT_EQ(i, n);
+	}
+	EXPECT_GE(free_bytes(), 2 << 20);
+	drop_ballast();
+}
+
+TEST_F(fs, staged_space_is_given_to_those_who_need_it)
+{
+	enum { WINDOWS = 64 };
+	const off_t b = self->blk, size = WINDOWS * 32 * b;
+	int src = make_file("src", 1, size), dst = open("dst", O_CREAT | O_RDWR | O_DIRECT, 0644);
+	int fd;
+
+	/*
+	 * Each of these writes may stage a whole window, and the file stays open; the
+	 * one who fills the disk then gets what nobody has written.
+	 */
+	ASSERT_OK(clone_file(dst, src));
+	ASSERT_TRUE(leave_free(size + (2 << 20)));
+	for (int i = 0; i < WINDOWS; i++)
+		ASSERT_OK(put(dst, 2, i * 32 * b, b));
+	fd = open("f", O_CREAT | O_RDWR | O_DIRECT, 0644);
+	EXPECT_GT(write_until_full(fd, 3, 0, 65536), size * 3 / 4);
+	for (int i = 0; i < WINDOWS; i++) {
+		EXPECT_TRUE(holds(dst, 2, i * 32 * b, b));
+		EXPECT_TRUE(holds(dst, 1, i * 32 * b + b, 31 * b));
+	}
+	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));
+	close(fd);
+	close(src);
+	close(dst);
+	drop_ballast();
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Errors of the device on data: the caller is told, old data stays, what was
+ * staged is given back, and all is well when the device is.
+ */
+#include "dm.h"
+#include "fixture.h"
+
+/* Let all writes fail, or all reads, or nothing. */
+static int failing_writes(void)
+{
+	struct dm_target t = { .sectors = dm_sectors(), .type = "flakey" };
+
+	snprintf(t.params, sizeof(t.params), "%s 0 0 3600 1 error_writes", dm_number(NULL));
+	return dm_load("scratch", &t, 1);
+}
+
+static int failing_reads(void)
+{
+	struct dm_target t = { .sectors = dm_sectors(), .type = "flakey" };
+
+	snprintf(t.params, sizeof(t.params), "%s 0 0 3600 1 error_reads", dm_number(NULL));
+	return dm_load("scratch", &t, 1);
+}
+
+static int healthy(void)
+{
+	struct dm_target t = dm_linear(0, dm_sectors(), NULL);
+
+	return dm_load("scratch", &t, 1);
+}
+
+static int64_t free_bytes(void)
+{
+	struct statvfs st;
+	int top = open(".", O_RDONLY | O_DIRECTORY);
+
+	syncfs(top);
+	close(top);
+	return statvfs(".", &st) ? -1 : (int64_t)(st.f_bfree * st.f_bsize);
+}
+
+static bool given_back(void *arg)
+{
+	return free_bytes() >= *(int64_t *)arg;
+}
+
+TEST_F(fs, direct_write_to_a_clone)
+{
+	const off_t b = self->blk, size = 64 * b;
+	int src = make_file("src", 1, size), dst = open("dst", O_CREAT | O_RDWR | O_DIRECT, 0644);
+	int64_t before;
+
+	ASSERT_OK(clone_file(dst, src));
+	before = free_bytes();
+	ASSERT_EQ(0, failing_writes());
+	EXPECT_ERRNO(EIO, put(dst, 2, 8 * b, 8 * b));
+	ASSERT_EQ(0, healthy());
+	EXPECT_TRUE(holds_by_all_ways("dst", 1, 0, size));
+	drop_caches();
+	EXPECT_TRUE(holds_by_all_ways("dst", 1, 0, size));
+	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));
+	/* Nothing is left behind, and the next write works. */
+	ASSERT_OK(put(dst, 3, 8 * b, 8 * b));
+	EXPECT_TRUE(holds_by_all_ways("dst", 3, 8 * b, 8 * b));
+	close(dst);
+	close(src);
+	before -= 8 * b + 64 * 1024;
+	EXPECT_TRUE(eventually(given_back, &before));
+}
+
+TEST_F(fs, direct_write_to_a_hole)
+{
+	const off_t b = self->blk;
+	int fd = open("f", O_CREAT | O_RDWR | O_DIRECT, 0644);
+	int64_t before = free_bytes();
+
+	ASSERT_OK(ftruncate(fd, 64 * b));
+	sync();
+	ASSERT_EQ(0, failing_writes());
+	EXPECT_ERRNO(EIO, put(fd, 2, 8 * b, 8 * b));
+	/* One that would have made the file longer leaves its size. */
+	EXPECT_ERRNO(EIO, put(fd, 2, 64 * b, 8 * b));
+	ASSERT_EQ(0, healthy());
+	EXPECT_EQ(64 * b, size_of(fd));
+	EXPECT_TRUE(holds_zeros(fd, 0, 64 * b));
+	drop_caches();
+	EXPECT_TRUE(holds_zeros(fd, 0, 64 * b));
+	close(fd);
+	before -= 64 * 1024;
+	EXPECT_TRUE(eventually(given_back, &before));
+}
+
+TEST_F(fs, direct_write_in_place)
+{
+	const off_t b = self->blk;
+	int fd = make_file("f", 1, 64 * b), direct = open("f", O_RDWR | O_DIRECT);
+
+	ASSERT_OK(direct);
+	sync();
+	ASSERT_EQ(0, failing_writes());
+	EXPECT_ERRNO(EIO, put(direct, 2, 8 * b, 8 * b));
+	ASSERT_EQ(0, healthy());
+	drop_pages(fd);
+	EXPECT_TRUE(holds_by_all_ways("f", 1, 0, 64 * b));
+	close(direct);
+	close(fd);
+}
+
+TEST_F(fs, writeback_of_a_clone)
+{
+	const off_t b = self->blk, size = 64 * b;
+	int src = make_file("src", 1, size), dst = open("dst", O_CREAT | O_RDWR, 0644);
+	int64_t before;
+
+	ASSERT_OK(clone_file(dst, src));
+	before = free_bytes();
+	ASSERT_OK(put(dst, 2, 8 * b, 8 * b));
+	ASSERT_EQ(0, failing_writes());
+	/* Only the data: the journal is left in peace. */
+	EXPECT_ERRNO(EIO, sync_file_range(dst, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE |
+					  SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+	ASSERT_EQ(0, healthy());
+	/* It is told once by fsync, as well. */
+	EXPECT_ERRNO(EIO, fsync(dst));
+	EXPECT_OK(fsync(dst));
+	drop_caches();
+	EXPECT_TRUE(holds_by_all_ways("dst", 1, 0, size));
+	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));
+	ASSERT_OK(put(dst, 3, 8 * b, 8 * b));
+	EXPECT_OK(fsync(dst));
+	drop_pages(dst);
+	EXPECT_TRUE(holds_by_all_ways("dst", 3, 8 * b, 8 * b));
+	close(dst);
+	close(src);
+	before -= 8 * b + 64 * 1024;
+	EXPECT_TRUE(eventually(given_back, &before));
+}
+
+TEST_F(fs, writeback_of_new_blocks)
+{
+	const off_t b = self->blk;
+	int fd = open("f", O_CREAT | O_RDWR, 0644);
+
+	ASSERT_OK(ftruncate(fd, 32 * b));
+	sync();
+	ASSERT_OK(put(fd, 2, 8 * b, 8 * b));
+	ASSERT_EQ(0, failing_writes());
+	EXPECT_ERRNO(EIO, sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE |
+					  SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+	ASSERT_EQ(0, healthy());
+	EXPECT_ERRNO(EIO, fsync(fd));
+	drop_caches();
+	/* Lost, but nobody else's: zeros. */
+	EXPECT_TRUE(holds_zeros(fd, 0, 32 * b));
+	close(fd);
+}
+
+TEST_F(fs, reading_data)
+{
+	const off_t b = self->blk;
+	int fd = make_file("f", 1, 16 * b), direct = open("f", O_RDONLY | O_DIRECT);
+	char *buf = aligned(4 * b);
+
+	ASSERT_OK(direct);
+	drop_pages(fd);
+	/* What maps it is in memory; but the data is not. */
+	EXPECT_EQ(4 * b, pread(direct, buf, 4 * b, 0));
+	ASSERT_EQ(0, failing_reads());
+	EXPECT_ERRNO(EIO, pread(direct, buf, 4 * b, 8 * b));
+	EXPECT_ERRNO(EIO, pread(fd, buf, 4 * b, 8 * b));
+	ASSERT_EQ(0, healthy());
+	EXPECT_TRUE(holds_by_all_ways("f", 1, 0, 16 * b));
+	close(direct);
+	close(fd);
+}
+
+TEST_F(fs, partial_block_of_a_clone_cannot_be_read)
+{
+	const off_t b = self->blk;
+	int src = make_file("src", 1, 16 * b), dst = open("dst", O_CREAT | O_RDWR, 0644);
+
+	ASSERT_OK(clone_file(dst, src));
+	drop_pages(src);
+	drop_pages(dst);
+	ASSERT_EQ(0, failing_reads());
+	EXPECT_ERRNO(EIO, put(dst, 2, 4 * b + 10, 10));
+	ASSERT_EQ(0, healthy());
+	EXPECT_TRUE(holds_by_all_ways("dst", 1, 0, 16 * b));
+	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, 16 * b));
+	close(src);
+	close(dst);
+}
+
+TEST_HARNESS_MAIN
