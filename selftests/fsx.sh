@@ -1,0 +1,120 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# fsx, the file system exerciser: random operations on one file, every read
+# verified. Buffered and mapped on a clone; fsx itself knows no direct I/O, so it
+# also works on a loop device whose driver does direct I/O to a clone.
+#
+# FSX_OPS operations each (34000: 10^5 altogether), seed FSX_SEED.
+
+. "$HERE/lib/fs.sh"
+. "$HERE/lib/tap.sh"
+
+ops=${FSX_OPS:-34000} seed=${FSX_SEED:-$RANDOM}
+cd "$TEST_DIR" || exit
+config=/tmp/fsx.toml
+
+# A file with content, and its clone, which fsx works on.
+prepare() {
+	head -c 1M /dev/urandom >source && sha256sum source >sum &&
+	rm -f target && cp --reflink=always source target
+}
+
+exercise() {
+	local file=$1
+	shift
+	# When it fails, its log and what the file should have held are of use.
+	fsx -N "$ops" -S "$seed" -f $config -P /results "$@" "$file"
+}
+
+buffered() {
+	prepare
+	cat >$config <<-'END'
+		flen = 1048576
+		[opsize]
+		max = 32768
+		[weights]
+		read = 10
+		write = 10
+		mapread = 0.01
+		mapwrite = 0.01
+		truncate = 2
+		fsync = 0.2
+		fdatasync = 0.2
+		close_open = 1
+		posix_fadvise = 1
+		copy_file_range = 2
+		sendfile = 1
+	END
+	supported punch_hole posix_fallocate
+	exercise target
+}
+
+mapped() {
+	prepare
+	cat >$config <<-'END'
+		flen = 1048576
+		nomsyncafterwrite = true
+		[opsize]
+		max = 32768
+		[weights]
+		read = 3
+		write = 3
+		mapread = 10
+		mapwrite = 10
+		truncate = 2
+		invalidate = 0.5
+		fsync = 0.1
+		close_open = 0.5
+	END
+	supported punch_hole
+	exercise target
+}
+
+# Aligned to blocks, as the loop device is of 4096 byte sectors.
+direct() {
+	local loop status
+	prepare
+	cat >$config <<-'END'
+		flen = 1048576
+		blockmode = true
+		[opsize]
+		max = 32768
+		align = 4096
+		[weights]
+		read = 10
+		write = 10
+		mapread = 0.01
+		mapwrite = 0.01
+		truncate = 0
+		fsync = 2
+		posix_fadvise = 5
+	END
+	loop=$(losetup -f --show --direct-io=on --sector-size 4096 target) || return
+	[[ $(cat "/sys/block/${loop#/dev/}/loop/dio") == 1 ]] || { losetup -d "$loop"; return 1; }
+	exercise "$loop"
+	status=$?
+	losetup -d "$loop"
+	return $status
+}
+
+# Operations that the file system may not have.
+supported() {
+	local op
+	for op; do
+		case $op in
+		punch_hole) fallocate -p -o 0 -l 4096 target 2>/dev/null || continue;;
+		posix_fallocate) fallocate -l 4096 target 2>/dev/null || continue;;
+		esac
+		echo "$op = 1" >>$config
+	done
+	rm target
+	cp --reflink=always source target
+}
+
+plan 6
+echo "# FSX_OPS=$ops FSX_SEED=$seed"
+for how in buffered mapped direct; do
+	check "$how, $ops operations" $how
+	check "$how: the source of the clone is unchanged" sha256sum -c --quiet sum
+done
