@@ -155,11 +155,19 @@ fn take_group(
     for &InodeBlock(block) in &map {
         let at = geometry.address(ag, block);
         take(at);
-        let mask = store.read(at, Kind::Inodes).unwrap().u16(inode::IN_USE);
+        let buf = store.read(at, Kind::Inodes).unwrap();
+        let mask = buf.u16(inode::IN_USE);
         let slots = geometry.inode_slots() as u32;
         assert!(mask & 1 != 0 && u32::from(mask) >> slots == 0);
         for slot in (1..slots).filter(|slot| (mask >> slot) & 1 != 0) {
             census.inodes.insert(geometry.ino(at, slot));
+        }
+        for slot in (1..slots as usize).filter(|slot| (mask >> slot) & 1 == 0) {
+            let generation = inode::GENERATION..inode::GENERATION + 4;
+            for byte in (0..inode::SIZE).filter(|byte| !generation.contains(byte)) {
+                let value = buf.u8(slot * inode::SIZE + byte);
+                assert_eq!(value, 0, "byte {byte} of a free slot");
+            }
         }
         assert!(mask != 1 || map.len() == 1, "empty inode block kept");
         if mask.count_ones() < slots {
