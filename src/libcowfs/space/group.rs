@@ -80,7 +80,8 @@ fn turn(header: &impl Block, first: AgBlock, len: u32) {
     }
 }
 
-/// Makes the summary say that the group's room is `new` if that passes a power of two.
+/// Makes the summary say that the group's room is `new` if that passes a power of two. Bytes of
+/// other groups in the same block may change at the same time, under their locks.
 fn set_room<T: Transaction>(tx: &mut T, state: &GroupState, old: u32, new: u32) -> Result {
     let (old, new) = (summary::class(old), summary::class(new));
     if old == new {
