@@ -51,8 +51,6 @@ pub struct Ended<'a, F: FileSystem> {
     pub size: usize,
     /// Whether all of them got through.
     pub result: Result,
-    /// Whether it was a write.
-    pub write: bool,
     /// What a write met.
     pub flags: EndFlags,
 }
@@ -63,7 +61,8 @@ pub trait DioOps: 'static {
     /// The file system.
     type FileSystem: FileSystem;
 
-    /// Makes known what has been written, or gives back what was prepared for it.
+    /// Makes known what has been written, or gives back what was prepared for it; for reads, to which
+    /// other operations are given, or [`read`] is used, looks at what has been read.
     ///
     /// Failure becomes that of the I/O. Called by the submitter if it waits. Else called by a work
     /// queue, or, if the write was in place (`flags` is empty, no block was new), did not make the file
@@ -97,11 +96,10 @@ impl<D: DioOps> DioTable<D> {
         flags: c_uint,
     ) -> c_int {
         // SAFETY: The control block is valid, and so is the file that it holds, during the call.
-        let (inode, pos, iocb_flags) = unsafe {
+        let (inode, pos) = unsafe {
             (
                 Inode::<D::FileSystem>::from_raw((*(*iocb).ki_filp).f_inode),
                 (*iocb).ki_pos,
-                (*iocb).ki_flags,
             )
         };
         let result = D::end_io(Ended {
@@ -113,7 +111,6 @@ impl<D: DioOps> DioTable<D> {
             } else {
                 Ok(())
             },
-            write: iocb_flags & bindings::IOCB_WRITE as i32 != 0,
             flags: EndFlags::from_raw(flags),
         });
         match result {

@@ -267,6 +267,7 @@ impl Iomap {
             .ok()
             .and_then(|offset| offset.checked_add(self.0.length));
         u64::try_from(pos).is_ok_and(|pos| self.covers(pos))
-            && end.is_some_and(|end| end <= i64::MAX as u64)
+            // The last block that a file can have ends one byte beyond the largest offset.
+            && end.is_some_and(|end| end <= 1 << 63)
     }
 }
