@@ -12,7 +12,7 @@ pub(super) fn siphash(key: &[u8; 16], bytes: &[u8]) -> u64 {
         state.absorb(word(chunk));
     }
     // The last word holds the bytes that are left and, on top, the length.
-    state.absorb(word(words.remainder()) | (bytes.len() as u64) << 56);
+    state.absorb(word(words.remainder()) | ((bytes.len() as u64) << 56));
     state.finish()
 }
 
@@ -21,7 +21,7 @@ fn word(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .rev()
-        .fold(0, |word, &byte| word << 8 | u64::from(byte))
+        .fold(0, |word, &byte| (word << 8) | u64::from(byte))
 }
 
 struct State {

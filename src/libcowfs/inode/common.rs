@@ -120,7 +120,7 @@ impl Core {
             buf.set_u32(at + NANOSECONDS + index * 4, time.nanoseconds);
         }
         buf.set_u32(at + GENERATION, self.generation);
-        buf.set_u32(at + FLAGS, self.flags & !FLAG_SHARED | shared);
+        buf.set_u32(at + FLAGS, (self.flags & !FLAG_SHARED) | shared);
         buf.set_u32(at + RDEV, self.rdev);
         buf.set_u32(at + COW_EXTENT_SIZE, self.cow_extent_size);
         buf.set_u64(at + PARENT, self.parent.0);

@@ -146,7 +146,9 @@ fn drain(
     mut next: impl FnMut(&mut FileRange) -> Result<Option<Staged>, Error>,
 ) -> Vec<(u64, u64)> {
     let mut out = Vec::new();
+    let end = range.end();
     while let Some(run) = next(&mut range).unwrap() {
+        assert!(range.end() == end && range.start == run.range().end());
         out.extend((0..u64::from(run.len)).map(|i| (run.file.0 + i, run.disk.0 + i)));
     }
     out

@@ -323,7 +323,7 @@ fn homes_are_siphash() {
         (15, 0xa129_ca61_49be_45e5),
         (63, 0x958a_324c_eb06_4572),
     ] {
-        assert_eq!(dir::home(&geometry, &input[..len]), hash >> 1 & !0xff);
+        assert_eq!(dir::home(&geometry, &input[..len]), (hash >> 1) & !0xff);
     }
 }
 
