@@ -160,9 +160,6 @@ impl DioOps for Done {
     type FileSystem = Cowfs;
 
     fn end_io(io: Ended<'_, Cowfs>) -> Result {
-        if !io.write {
-            return io.result;
-        }
         let end = io.pos.saturating_add_unsigned(io.size as u64);
         let cow = io.flags.contains(EndFlags::COW);
         let unwritten = io.flags.contains(EndFlags::UNWRITTEN);

@@ -15,9 +15,6 @@ use crate::view::View;
 use crate::volume::Inode;
 use kernel::prelude::*;
 
-/// Most blocks reported at a time.
-const MOST: u64 = 1 << 20;
-
 /// Maps for FIEMAP.
 pub(crate) struct Report;
 
@@ -40,7 +37,7 @@ impl Operations for Report {
         let file = locked.file_ref()?;
         let (found, shared) = file
             .fork
-            .lookup_shared(&view, range.start, range.len.min(MOST))
+            .lookup_shared(&view, range.start, range.len)
             .map_err(|e| error::report(sb, e))?;
         if found.extent.is_some() {
             Mapper::new(&view, map).extent(range.start, found.extent, found.len);
@@ -81,7 +78,7 @@ impl Operations for Seek {
         let file = locked.file_ref()?;
         let found = file
             .fork
-            .lookup(&view, range.start, range.len.min(MOST))
+            .lookup(&view, range.start, range.len)
             .map_err(|e| error::report(sb, e))?;
         if found.extent.is_some() {
             Mapper::new(&view, map).extent(range.start, found.extent, found.len);
