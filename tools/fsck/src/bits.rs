@@ -19,7 +19,7 @@ impl Bits {
     /// Whether `n` is in the set.
     pub fn has(&self, n: u32) -> bool {
         let word = self.words.get((n / 64) as usize);
-        word.is_some_and(|word| word >> (n % 64) & 1 != 0)
+        word.is_some_and(|word| (word >> (n % 64)) & 1 != 0)
     }
 
     /// Adds `n`; false if it was there already.

@@ -6,10 +6,12 @@
 //! ```text
 //!   device      a block device or image file: size, exclusive opening, discarding
 //!   journal/    the journal as jbd2 writes it: superblock, and replay in memory
+//!   size        sizes as people write them
 //!   volume      a volume opened for reading: the state after replay, nothing written
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod device;
 pub mod journal;
+pub mod size;
 pub mod volume;

@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub mod signature;
-pub mod size;
 
 use std::fmt;
 use std::path::Path;
@@ -23,6 +22,7 @@ use cowfs_core::units::FsBlock;
 use cowfs_core::{format, space};
 use cowfs_image::device::{user_of, Device};
 use cowfs_image::journal::JournalSuperblock;
+use cowfs_image::size;
 
 /// What to make.
 #[derive(Clone, Debug)]

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cowfs_mkfs::{size, Options};
+use cowfs_image::size;
+use cowfs_mkfs::Options;
 use uuid::Uuid;
 
 /// Make a cowfs volume on a block device or in a regular file.

@@ -211,7 +211,7 @@ impl Checker<'_> {
                 buf: &buf,
                 at: slot as usize * inode::SIZE,
             };
-            if mask >> slot & 1 != 0 {
+            if (mask >> slot) & 1 != 0 {
                 used += 1;
                 self.check_inode(&place);
             } else if place.u16(inode::MAGIC) != 0 {

@@ -74,10 +74,14 @@ struct Block {
 }
 
 /// A tag of a descriptor block.
-struct Tag {
-    home: u64,
-    flags: u32,
-    checksum: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct Tag {
+    /// The address of the block that the data block is a copy of.
+    pub home: u64,
+    /// See `TAG_*`.
+    pub flags: u32,
+    /// CRC32C of transaction number and data block.
+    pub checksum: u32,
 }
 
 impl Replay {
@@ -104,7 +108,9 @@ impl Replay {
         while walk.sequence != end {
             let Some(block) = walk.next()? else { break };
             if block.kind == REVOKE {
-                for home in revocations(&block)? {
+                let homes = revocations(&block.bytes)
+                    .ok_or(JournalError::Damaged(block.at, "bad size of revoke block"))?;
+                for home in homes {
                     // Sequences only grow during the walk: the newest wins.
                     revoked.insert(home, block.sequence);
                 }
@@ -254,7 +260,7 @@ impl<'a, L: Log> Walk<'a, L> {
 }
 
 /// The tags of a descriptor block.
-fn tags(bytes: &[u8]) -> impl Iterator<Item = Tag> + '_ {
+pub fn tags(bytes: &[u8]) -> impl Iterator<Item = Tag> + '_ {
     let end = bytes.len().saturating_sub(TAIL);
     let mut at = HEADER;
     let mut more = true;
@@ -263,7 +269,7 @@ fn tags(bytes: &[u8]) -> impl Iterator<Item = Tag> + '_ {
             return None;
         }
         let tag = Tag {
-            home: u64::from(be32(bytes, at)) | u64::from(be32(bytes, at + 8)) << 32,
+            home: u64::from(be32(bytes, at)) | (u64::from(be32(bytes, at + 8)) << 32),
             // jbd2 looks at the low half only.
             flags: be32(bytes, at + 4) & 0xffff,
             checksum: be32(bytes, at + 12),
@@ -277,16 +283,18 @@ fn tags(bytes: &[u8]) -> impl Iterator<Item = Tag> + '_ {
     })
 }
 
-/// The addresses in a revoke block.
-fn revocations(block: &Block) -> Result<impl Iterator<Item = u64> + '_, JournalError> {
-    let used = be32(&block.bytes, HEADER) as usize;
-    if used < REVOKE_HEADER || used > block.bytes.len() - TAIL {
-        return Err(JournalError::Damaged(block.at, "bad size of revoke block"));
+/// The addresses in a revoke block; `None` if it claims to have more than fit.
+pub fn revocations(bytes: &[u8]) -> Option<impl Iterator<Item = u64> + '_> {
+    let used = be32(bytes, HEADER) as usize;
+    if used < REVOKE_HEADER || used > bytes.len().saturating_sub(TAIL) {
+        return None;
     }
-    Ok((REVOKE_HEADER..used)
-        .step_by(8)
-        .filter(move |at| at + 8 <= used)
-        .map(|at| be64(&block.bytes, at)))
+    Some(
+        (REVOKE_HEADER..used)
+            .step_by(8)
+            .filter(move |at| at + 8 <= used)
+            .map(|at| be64(bytes, at)),
+    )
 }
 
 /// The number of the first transaction that is not in the log, or not all of it.
