@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What clones cost, and what is refused.
+
+use crate::check::check;
+use crate::world::{volume_of, Cell, End, World};
+use cowfs_core::btree::Root;
+use cowfs_core::error::Error;
+use cowfs_core::extent::Fork;
+use cowfs_core::mem::MemStore;
+use cowfs_core::ondisk::{inode, Kind};
+use cowfs_core::store::{Reader, Transaction};
+use cowfs_core::units::{FileBlock, FsBlock};
+
+/// A file of `extents` extents of one block each.
+fn fragmented(store: &'static MemStore, extents: u64) -> World {
+    let mut world = World::new(store, 2 * extents, 1);
+    world.create();
+    for n in 0..extents {
+        assert_eq!(world.write(0, 2 * n, 1), End::Finished);
+    }
+    world
+}
+
+/// Blocks touched by a transaction that does `f`.
+fn touched(world: &mut World, f: impl FnOnce(&mut World, &mut crate::world::Tx)) -> usize {
+    let mut tx = world.store.begin_unlimited();
+    f(world, &mut tx);
+    let touched = tx.touched();
+    tx.commit().unwrap();
+    touched
+}
+
+#[test]
+fn a_clone_costs_the_same_whatever_the_size() {
+    let mut cost = Vec::new();
+    for extents in [50, 2000] {
+        let mut world = fragmented(volume_of(10, 8, 1024), extents);
+        let target = world.create();
+        let cloned = touched(&mut world, |world, tx| {
+            let mut from = std::mem::take(&mut world.files[0]);
+            Fork::clone_whole(tx, &mut from.fork, &mut world.files[target].fork).unwrap();
+            world.files[target].cells = from.cells.clone();
+            world.files[0] = from;
+        });
+        check(&world);
+        let dropped = touched(&mut world, |world, tx| {
+            let ino = world.ino(target);
+            let fork = &mut world.files[target].fork;
+            while !fork.truncate(tx, ino, FileBlock(0)).unwrap() {}
+            world.files[target].cells.fill(Cell::Hole);
+        });
+        check(&world);
+        cost.push((cloned, dropped));
+    }
+    assert_eq!(cost[0], cost[1]);
+    assert!(cost[0].0 <= 3 && cost[0].1 <= 3, "{cost:?}");
+}
+
+#[test]
+fn a_write_to_a_clone_copies_one_path() {
+    let mut world = fragmented(volume_of(10, 8, 1024), 3000);
+    assert_eq!(world.clone_file(0), End::Finished);
+    let nodes = |world: &World| world.store.metadata().len();
+    let before = nodes(&world);
+    let height = usize::from(world.files[1].fork.height());
+    assert!(height >= 3);
+    assert_eq!(world.write(1, 1000, 1), End::Finished);
+    check(&world);
+    // The path, and the first leaves of reference counts.
+    assert!(nodes(&world) - before <= height + 3);
+    let before = nodes(&world);
+    assert_eq!(world.write(1, 1002, 1), End::Finished);
+    assert!(nodes(&world) - before <= 1, "a path is copied once");
+    check(&world);
+}
+
+#[test]
+fn a_file_never_shared_looks_up_no_counts() {
+    let mut world = fragmented(volume_of(10, 8, 1024), 100);
+    assert!(!world.files[0].fork.is_flagged_shared());
+    assert_eq!(world.write(0, 0, 200), End::Finished);
+    assert_eq!(world.truncate(0, 50), End::Finished);
+    assert!(!world.files[0].fork.is_flagged_shared());
+    check(&world);
+}
+
+#[test]
+fn adjacent_writes_are_one_extent() {
+    let mut world = World::new(volume_of(10, 4, 1024), 64, 1);
+    world.create();
+    let (disk, len) = cowfs_core::space::stage(world.store, FsBlock(500), 30).unwrap();
+    assert_eq!(len, 30);
+    let ino = world.ino(0);
+    // Middle, end, begin.
+    for (at, n) in [(10, 10), (20, 10), (0, 10)] {
+        world
+            .store
+            .run(|tx| {
+                let from = disk.add(at);
+                let fork = &mut world.files[0].fork;
+                assert_eq!(fork.replace(tx, ino, FileBlock(at), from, n), Ok(n));
+                cowfs_core::space::commit_staged(tx, from, n)
+            })
+            .unwrap();
+    }
+    assert_eq!(world.files[0].fork.inline().len(), 1);
+    assert_eq!(world.files[0].fork.inline()[0].len, 30);
+}
+
+#[test]
+fn a_fork_survives_its_inode() {
+    let mut world = fragmented(volume_of(10, 4, 1024), 4);
+    world.clone_file(0);
+    for n in 4..8 {
+        world.write(1, 2 * n % 8, 1);
+    }
+    world.preallocate(0, 1, 1);
+    let mut trees = fragmented(volume_of(10, 4, 1024), 90);
+    trees.clone_file(0);
+    for world in [&world, &trees] {
+        for file in &world.files {
+            let mut fork = file.fork.clone();
+            fork.logged();
+            let at = FsBlock(700);
+            world
+                .store
+                .run(|tx| {
+                    let buf = tx.create(at, Kind::Inodes, 0)?;
+                    fork.store(&buf, 512);
+                    let loaded = Fork::load(tx, &buf, 512, at)?;
+                    assert_eq!(loaded, fork);
+                    assert!(!loaded.changed());
+                    tx.forget(at)
+                })
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_damaged_inode_is_corrupt() {
+    use cowfs_core::block::Block;
+    let world = fragmented(volume_of(10, 4, 1024), 4);
+    let at = FsBlock(700);
+    world
+        .store
+        .run(|tx| {
+            let buf = tx.create(at, Kind::Inodes, 0)?;
+            let fork = world.files[0].fork.clone();
+            let refused = |change: &dyn Fn()| {
+                fork.store(&buf, 256);
+                assert!(Fork::load(tx, &buf, 256, at).is_ok());
+                change();
+                let loaded = Fork::load(tx, &buf, 256, at);
+                assert!(matches!(loaded, Err(Error::Corrupt(block, _)) if block == at));
+            };
+            let first = 256 + inode::INLINE;
+            refused(&|| buf.set_u16(256 + inode::COUNT, 6));
+            refused(&|| buf.set_u8(256 + inode::FORMAT, 3));
+            refused(&|| buf.set_u8(256 + inode::FORMAT, 77));
+            refused(&|| buf.set_u8(256 + inode::FORMAT, 2));
+            refused(&|| buf.set_u32(first + 16, 0));
+            refused(&|| buf.set_u32(first + 16, 3));
+            refused(&|| buf.set_u32(first + 16, u32::MAX));
+            refused(&|| buf.set_u64(first, u64::MAX));
+            refused(&|| buf.set_u64(first + 8, 1));
+            refused(&|| buf.set_u64(first + 8, 1 << 62));
+            refused(&|| {
+                buf.set_u8(256 + inode::FORMAT, 2);
+                buf.set_u8(256 + inode::HEIGHT, 1);
+            });
+            refused(&|| {
+                buf.set_u8(256 + inode::FORMAT, 2);
+                buf.set_u64(256 + inode::ROOT, 600);
+                buf.set_u8(256 + inode::HEIGHT, 11);
+            });
+            tx.forget(at)
+        })
+        .unwrap();
+}
+
+#[test]
+fn arguments_are_checked() {
+    let mut world = fragmented(volume_of(10, 4, 1024), 4);
+    world.create();
+    let ino = world.ino(0);
+    world
+        .store
+        .run(|tx| {
+            let other = world.files[0].fork.clone();
+            let fork = &mut world.files[0].fork;
+            let (at, disk) = (FileBlock(0), FsBlock(300));
+            assert_eq!(fork.replace(tx, ino, at, disk, 0), Err(Error::Invalid));
+            assert_eq!(fork.unmap(tx, ino, at, 0), Err(Error::Invalid));
+            let twice = fork.insert_unwritten(tx, ino, at, disk, 1);
+            assert_eq!(twice, Err(Error::Exists));
+            // The source must be flagged first; the target must be a hole.
+            let shared = fork.share_range(tx, ino, &other, at, FileBlock(1), 1);
+            assert_eq!(shared, Err(Error::Invalid));
+            let mut other = other;
+            other.flag_shared();
+            let shared = fork.share_range(tx, ino, &other, at, FileBlock(2), 1);
+            assert_eq!(shared, Err(Error::Exists));
+            let cloned = Fork::clone_whole(tx, &mut other, fork);
+            assert_eq!(cloned, Err(Error::Exists));
+            assert_eq!(fork.root(), Root::EMPTY);
+            assert_eq!(tx.geometry().block_size(), 1024);
+            Ok(())
+        })
+        .unwrap();
+    check(&world);
+}
