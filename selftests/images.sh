@@ -5,6 +5,9 @@
 # file systems, truncated and damaged images. Each is refused with an errno and
 # one line in the kernel log that names the device; nothing worse.
 
+# What check evaluates is in single quotes.
+# shellcheck disable=SC2016,SC2034
+
 . "$HERE/lib/fs.sh"
 . "$HERE/lib/tap.sh"
 

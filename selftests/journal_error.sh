@@ -4,6 +4,9 @@
 # The device fails under the journal: the file system turns read-only and says so,
 # what is on it stays readable, and a new mount of the healthy device recovers it.
 
+# What check evaluates is in single quotes.
+# shellcheck disable=SC2016,SC2034
+
 . "$HERE/lib/fs.sh"
 . "$HERE/lib/tap.sh"
 

@@ -86,17 +86,6 @@ dm_resume_all() {
 	done
 }
 
-# End what still uses the file system.
-kill_users() {
-	local pid
-	for pid in /proc/[0-9]*; do
-		[[ ${pid#/proc/} != "$$" ]] || continue
-		if ls -l "$pid/cwd" "$pid/root" "$pid/exe" "$pid/fd" 2>/dev/null | grep -q -- "-> $TEST_DIR"; then
-			kill -9 "${pid#/proc/}" 2>/dev/null
-		fi
-	done
-}
-
 # poll COMMAND...: until it succeeds, for 20 seconds at most.
 poll() {
 	local end=$((EPOCHSECONDS + 20))

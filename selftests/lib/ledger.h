@@ -30,7 +30,7 @@ bool ledger_count(uint64_t enough);
 
 /* Claim up to n blocks from first on, as many as are free now. */
 int ledger_try(int slot, int first, int n);
-/* Claim all of them, waiting; only by those that have claimed nothing else. */
+/* Claim all of them, waiting; only by those who claim in ascending order. */
 bool ledger_claim(int slot, int first, int n);
 void ledger_release(int slot, int first, int n);
 /* The claimed blocks hold that write from now on (0: zeros). */
