@@ -75,7 +75,7 @@ cached() {
 	# What the builder starts inherits the lock: should it outlive a killed make,
 	# the next one waits for its end.
 	exec {lock}>"$cache/$name.lock"
-	if ! flock -n "$lock"; then
+	if [[ ! -d $dir ]] && ! flock -n "$lock"; then
 		progress "$title: another make is at it, waiting"
 		flock "$lock"
 	fi
