@@ -11,9 +11,9 @@
 //!                               └──────► [ 900..902 -> 300, unwritten | ... ]
 //! ```
 //!
-//! Extents do not overlap, do not cross the border of a group or of their leaf's range, are at most
-//! [`MAX_LEN`] blocks long, and two in one leaf that continue each other on disk are one. What no extent
-//! maps is a hole.
+//! Extents do not overlap, do not cross the border of a group or of their leaf's range, and are at
+//! most [`MAX_LEN`] blocks long; one that is mapped next to others of its leaf that it continues on
+//! disk is joined with them. What no extent maps is a hole.
 //!
 //! **References.** Blocks, of data and of tree nodes alike, are counted by the pointers to them
 //! ([`refcount`](super::space::refcount)). A clone gets the source's root pointer, which is one reference more

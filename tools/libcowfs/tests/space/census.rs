@@ -182,21 +182,13 @@ fn take_group(
 
     // Reference counts.
     let mut end = 0;
-    for leaf in counts {
-        let mut before: Option<Counted> = None;
-        for record in leaf {
-            assert!(record.count >= 2 && record.len > 0 && record.first.0 >= end);
-            if let Some(before) = before {
-                let joins = before.first.0 + before.len == record.first.0;
-                assert!(!joins || before.count != record.count, "not joined");
-            }
-            end = record.first.0 + record.len;
-            for block in record.first.0..end {
-                let at = start.add(u64::from(block));
-                assert!(used.contains(&at), "count of a free block");
-                census.counts.insert(at, record.count);
-            }
-            before = Some(record);
+    for record in counts.concat() {
+        assert!(record.count >= 2 && record.len > 0 && record.first.0 >= end);
+        end = record.first.0 + record.len;
+        for block in record.first.0..end {
+            let at = start.add(u64::from(block));
+            assert!(used.contains(&at), "count of a free block");
+            census.counts.insert(at, record.count);
         }
     }
     census.data.extend(used);
