@@ -23,7 +23,7 @@ use super::super::units::{FsBlock, Ino};
 pub const MAX_TARGET: usize = 4095;
 /// Most blocks a target takes.
 pub const MAX_BLOCKS: usize = MAX_TARGET.div_ceil(MIN_BLOCK_SIZE as usize - header::SIZE);
-/// Most blocks that [`write`] or [`free`] makes part of a transaction.
+/// Most blocks that [`write()`] or [`free`] makes part of a transaction.
 pub const CREDITS: u32 = 1 + MAX_BLOCKS as u32 * (1 + credits::COMMIT);
 
 const _: () = assert!(MAX_BLOCKS * 8 <= INLINE_SIZE);

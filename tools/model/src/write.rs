@@ -110,10 +110,14 @@ impl<R: Rule> World<R> {
     /// Where the write's next blocks go, and for how many of them that holds; `None`: in place.
     fn target(&self, writer: usize, policy: Policy) -> (bool, u8) {
         let write = &self.writers[writer];
-        let joins = |at: u8| match (policy, self.cow.lookup(FileBlock(at.into()), 1).0) {
-            (Policy::Ours, Some(State::Real(_))) => true,
-            (Policy::StagedFirst, Some(State::Real(_) | State::Unwritten(_))) => true,
-            _ => false,
+        let joins = |at: u8| {
+            let state = self.cow.lookup(FileBlock(at.into()), 1).0;
+            let is_real = state.is_some_and(|state| state.is_real());
+            match policy {
+                Policy::Ours => is_real,
+                Policy::StagedFirst => is_real || matches!(state, Some(State::Unwritten(_))),
+                Policy::InPlaceFirst => false,
+            }
         };
         let through_cow = |at: u8| joins(at) || !self.is_exclusive(at);
         let first = through_cow(write.next);
