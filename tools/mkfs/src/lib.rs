@@ -2,7 +2,7 @@
 
 //! What mkfs.cowfs does, as a library for the tests of the other tools.
 //!
-//! The layout and the initial metadata come from the core ([`format`]); they are made in memory and
+//! The layout and the initial metadata come from the core ([`mod@format`]); they are made in memory and
 //! then written in an order that leaves no half-made volume behind: whatever was there is made
 //! unrecognisable first, and the primary superblock is written last.
 #![forbid(unsafe_code)]
