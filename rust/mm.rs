@@ -82,9 +82,8 @@ impl<S: Shrink> Shrinker<S> {
     /// Registers `cache` under a name for debugging.
     pub fn register(name: &CStr, cache: Arc<S>) -> Result<Self> {
         // SAFETY: The format asks for one string, which is copied.
-        let shrinker = unsafe {
-            bindings::shrinker_alloc(0, c"%s".as_char_ptr(), name.as_char_ptr())
-        };
+        let shrinker =
+            unsafe { bindings::shrinker_alloc(0, c"%s".as_char_ptr(), name.as_char_ptr()) };
         let shrinker = NonNull::new(shrinker).ok_or(ENOMEM)?;
         // SAFETY: Not registered yet, the shrinker is ours alone.
         unsafe {
@@ -113,7 +112,7 @@ impl<S: Shrink> Shrinker<S> {
         match cache.count() {
             0 => c_ulong::MAX - 1, // SHRINK_EMPTY
             // Not to be taken for a special value.
-            count => count.min(isize::MAX as usize) as c_ulong,
+            count => count.min(isize::MAX as usize),
         }
     }
 
@@ -129,12 +128,12 @@ impl<S: Shrink> Shrinker<S> {
         // SAFETY: `control` is valid during the call.
         let scan = unsafe {
             Scan {
-                objects: (*control).nr_to_scan as usize,
+                objects: (*control).nr_to_scan,
                 may_enter_fs: (*control).gfp_mask & bindings::__GFP_FS != 0,
             }
         };
         match cache.scan(scan) {
-            Some(freed) => freed.min(isize::MAX as usize) as c_ulong,
+            Some(freed) => freed.min(isize::MAX as usize),
             None => c_ulong::MAX, // SHRINK_STOP
         }
     }

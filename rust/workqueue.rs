@@ -64,9 +64,8 @@ impl OwnedQueue {
     /// time (per CPU, if it is not unbound).
     pub fn new(name: &CStr, flags: Flags, max_active: u16) -> Result<Self> {
         // SAFETY: The name is copied.
-        let queue = unsafe {
-            bindings::alloc_workqueue(name.as_char_ptr(), flags.0, max_active.into())
-        };
+        let queue =
+            unsafe { bindings::alloc_workqueue(name.as_char_ptr(), flags.0, max_active.into()) };
         // INVARIANT: Made just now.
         Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
     }

@@ -46,11 +46,7 @@ pub fn readahead<O: Operations>(mut control: ReadaheadControl<'_, O::FileSystem>
 /// Zeroes `len` bytes at `pos`, unless they are zero already. Returns whether there was anything to do.
 ///
 /// Holes and unwritten extents are left as they are. The inode must be locked.
-pub fn zero_range<O: Operations>(
-    inode: &Inode<O::FileSystem>,
-    pos: i64,
-    len: i64,
-) -> Result<bool> {
+pub fn zero_range<O: Operations>(inode: &Inode<O::FileSystem>, pos: i64, len: i64) -> Result<bool> {
     let mut did_zero = false;
     // SAFETY: The inode is valid, and the operations are for inodes of this type.
     to_result(unsafe {

@@ -123,7 +123,7 @@ impl<D: DioOps> DioTable<D> {
 /// Reads or writes what `iter` says at the control block's position.
 ///
 /// Returns the number of bytes done, having moved the position on. Fails with `EIOCBQUEUED` if the I/O
-/// is under way and the caller will be told; from then on the control block is not ours any more. Fails
+/// is under way and the caller will be told; then `iocb` says nothing about it any more. Fails
 /// with `ENOTBLK` if the I/O is to be tried through the page cache. `done_before` is the number of bytes
 /// done already in earlier calls for the same request, which are added to the result.
 ///
@@ -164,8 +164,9 @@ unsafe fn rw_raw<O: Operations>(
     flags: Flags,
     done_before: usize,
 ) -> Result<usize> {
-    // SAFETY: Both arguments are valid, and the operations are for inodes of this type.
-    to_count(unsafe {
+    // SAFETY: Both arguments are valid, and the operations are for inodes of this type. If the I/O is
+    // queued, the control block is not used any more.
+    let ret = unsafe {
         bindings::iomap_dio_rw(
             iocb.as_raw(),
             iter.as_raw(),
@@ -175,7 +176,17 @@ unsafe fn rw_raw<O: Operations>(
             null_mut(),
             done_before,
         )
-    })
+    };
+    done(iocb, ret)
+}
+
+/// What came of the I/O, as Rust has it.
+fn done<F: FileSystem>(iocb: &mut Kiocb<'_, F>, ret: isize) -> Result<usize> {
+    let result = to_count(ret);
+    if result == Err(EIOCBQUEUED) {
+        iocb.set_queued();
+    }
+    result
 }
 
 /// Reads, the quick way: at most one block, aligned, inside the file, and in one extent.
@@ -185,8 +196,10 @@ pub fn read_simple<O: Operations>(
     iocb: &mut Kiocb<'_, O::FileSystem>,
     iter: &mut IovIter,
 ) -> Result<usize> {
-    // SAFETY: Both arguments are valid, and the function is for inodes of this type.
-    to_count(unsafe {
+    // SAFETY: Both arguments are valid, and the function is for inodes of this type. If the I/O is
+    // queued, the control block is not used any more.
+    let ret = unsafe {
         bindings::iomap_dio_read_simple(iocb.as_raw(), iter.as_raw(), Some(Table::<O>::begin))
-    })
+    };
+    done(iocb, ret)
 }

@@ -15,7 +15,13 @@ pub fn fiemap<O: Operations>(inode: &Inode<O::FileSystem>, request: &mut Fiemap<
     let (start, len) = (request.start(), request.len());
     // SAFETY: Inode and request are valid, and the operations are for inodes of this type.
     to_result(unsafe {
-        bindings::iomap_fiemap(inode.as_raw(), request.as_raw(), start, len, Table::<O>::OPS)
+        bindings::iomap_fiemap(
+            inode.as_raw(),
+            request.as_raw(),
+            start,
+            len,
+            Table::<O>::OPS,
+        )
     })
 }
 

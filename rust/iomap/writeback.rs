@@ -218,7 +218,9 @@ impl<W: WritebackOps> Table<W> {
         }
         // SAFETY: The folio is valid.
         let (start, size) = unsafe { (bindings::folio_pos(folio), bindings::folio_size(folio)) };
-        let end = u64::try_from(start).unwrap_or(0).saturating_add(size as u64);
+        let end = u64::try_from(start)
+            .unwrap_or(0)
+            .saturating_add(size as u64);
         // SAFETY: By this function's safety requirement.
         let inode = unsafe { Inode::<W::FileSystem>::from_raw((*context).inode) };
         let _nofs = NofsScope::enter();

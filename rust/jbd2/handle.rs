@@ -85,15 +85,7 @@ impl<'j> Handle<'j> {
         }
         // SAFETY: By the safety requirements; if there is a current handle, it is of this journal.
         let handle = from_err_ptr(unsafe {
-            bindings::jbd2__journal_start(
-                journal,
-                blocks,
-                0,
-                revokes,
-                bindings::GFP_NOFS,
-                0,
-                0,
-            )
+            bindings::jbd2__journal_start(journal, blocks, 0, revokes, bindings::GFP_NOFS, 0, 0)
         })?;
         // INVARIANT: Started just now, or the task's own with a reference more; the rest by the
         // safety requirements.
@@ -371,6 +363,15 @@ impl<'j> Handle<'j> {
         }
         // SAFETY: By the type invariants; the journal head that the function accesses without a
         // reference stays attached to the buffer, as it is part of our transaction.
+        to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_raw(), buffer.as_raw()) })
+    }
+
+    /// [`Handle::get_write_access`] and [`Handle::dirty_metadata`] at once, which is faster: `buffer` may be
+    /// changed until the handle ends or restarts, and is written with the transaction.
+    pub fn modify(&self, buffer: &BufferHead) -> Result {
+        self.get_write_access(buffer)?;
+        // SAFETY: By the type invariants; the journal head stays attached to the buffer, as that has
+        // just become part of our transaction.
         to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_raw(), buffer.as_raw()) })
     }
 

@@ -163,9 +163,7 @@ impl<T: JournalOps> Journal<T> {
             return Err(ENOSPC);
         }
         // SAFETY: As for `start`.
-        unsafe {
-            Handle::start_with_reservation(self.as_raw(), self.triggers(), credits, reserved)
-        }
+        unsafe { Handle::start_with_reservation(self.as_raw(), self.triggers(), credits, reserved) }
     }
 
     /// The most blocks that one handle may ask for.
@@ -392,13 +390,11 @@ impl<T: JournalOps> Unloaded<T> {
     pub fn recorded_error(&self) -> Result {
         // SAFETY: By the type invariant; nobody else uses the journal yet.
         let errno = unsafe { (*self.0.as_raw()).j_errno };
-        // The disk may say anything.
-        if errno == 0 {
-            Ok(())
-        } else if errno < 0 {
-            Err(Error::from_errno(errno))
-        } else {
-            Err(EIO)
+        match errno {
+            0 => Ok(()),
+            ..0 => Err(Error::from_errno(errno)),
+            // The disk may say anything.
+            1.. => Err(EIO),
         }
     }
 
@@ -406,7 +402,8 @@ impl<T: JournalOps> Unloaded<T> {
     pub fn has_features(&self, features: Features) -> bool {
         // SAFETY: By the type invariant; nobody else uses the journal yet.
         unsafe {
-            bindings::jbd2_journal_check_used_features(self.0.as_raw(), 0, 0, features.0 as usize) != 0
+            bindings::jbd2_journal_check_used_features(self.0.as_raw(), 0, 0, features.0 as usize)
+                != 0
         }
     }
 
@@ -502,7 +499,9 @@ impl<T: JournalOps> Shared<T> {
         let tid = Tid(unsafe { (*transaction).t_tid });
         // SAFETY: The journal is valid.
         let aborted = unsafe { bindings::is_journal_aborted(journal) };
-        shared.ops.committed(tid, if aborted { Err(EIO) } else { Ok(()) });
+        shared
+            .ops
+            .committed(tid, if aborted { Err(EIO) } else { Ok(()) });
     }
 
     /// # Safety

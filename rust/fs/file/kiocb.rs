@@ -9,18 +9,21 @@ use crate::linux::{
     bindings,
     fs::{Inode, Locked},
 };
-use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use kernel::{error::to_result, prelude::*};
 
 /// A read or write, `struct kiocb`.
 ///
 /// # Invariants
 ///
-/// The block is valid, of a file of `F`, and used by nobody else, for `'a`: up to the return of
-/// `read_iter` or `write_iter`, or up to its completion if those return `EIOCBQUEUED`.
+/// - The block is valid, of `file`, and used by nobody else, for `'a`, which is up to the return of
+///   `read_iter` or `write_iter`. It is the caller's, until the I/O is queued; then that one may be
+///   gone as soon as the I/O is complete, and `spare` is in its place.
+/// - Whoever asks for I/O keeps the file until those return.
 pub struct Kiocb<'a, F: FileSystem> {
     iocb: *mut bindings::kiocb,
-    _file: PhantomData<&'a mut File<F>>,
+    file: &'a File<F>,
+    spare: &'a mut MaybeUninit<bindings::kiocb>,
 }
 
 /// Proof that [`Kiocb::check_write`] found something to write.
@@ -39,13 +42,24 @@ impl WriteChecked {
 impl<'a, F: FileSystem> Kiocb<'a, F> {
     /// # Safety
     ///
-    /// `iocb` must satisfy the type invariants, for `'a`.
-    pub(super) unsafe fn from_raw(iocb: *mut bindings::kiocb) -> Self {
+    /// `iocb` must satisfy the type invariants, for `'a`, with a file of `F`.
+    pub(super) unsafe fn from_raw(
+        iocb: *mut bindings::kiocb,
+        spare: &'a mut MaybeUninit<bindings::kiocb>,
+    ) -> Self {
+        // SAFETY: As promised by the caller.
+        let file = unsafe { File::from_raw((*iocb).ki_filp) };
         // INVARIANT: As promised by the caller.
-        Self {
-            iocb,
-            _file: PhantomData,
-        }
+        Self { iocb, file, spare }
+    }
+
+    /// Gives the block away, for I/O that is queued and will be completed by somebody else.
+    pub(crate) fn set_queued(&mut self) {
+        // INVARIANT: A block that nobody else knows.
+        self.iocb = self.spare.write(bindings::kiocb {
+            ki_filp: self.file.as_raw(),
+            ..Default::default()
+        });
     }
 
     /// The C object.
@@ -55,8 +69,7 @@ impl<'a, F: FileSystem> Kiocb<'a, F> {
 
     /// The file.
     pub fn file(&self) -> &'a File<F> {
-        // SAFETY: By the type invariants, the file is one of `F`, and the block holds it.
-        unsafe { File::from_raw((*self.iocb).ki_filp) }
+        self.file
     }
 
     /// Where in the file, in bytes.

@@ -13,7 +13,7 @@ use super::{
     File, FileSystem, OpeningFile, SeekFrom,
 };
 use crate::linux::bindings;
-use core::marker::PhantomData;
+use core::{marker::PhantomData, mem::MaybeUninit};
 use kernel::{
     error::{from_result, VTABLE_DEFAULT_ERROR},
     ffi::{c_int, c_long, c_uint, c_ulong},
@@ -221,8 +221,14 @@ impl<T: FileOperations> Table<T> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
+        let mut spare = MaybeUninit::uninit();
         // SAFETY: As promised by the caller; both are for this call only.
-        let read = unsafe { T::read_iter(&mut Kiocb::from_raw(iocb), IovIter::from_raw(iter)) };
+        let read = unsafe {
+            T::read_iter(
+                &mut Kiocb::from_raw(iocb, &mut spare),
+                IovIter::from_raw(iter),
+            )
+        };
         from_count(read)
     }
 
@@ -233,8 +239,14 @@ impl<T: FileOperations> Table<T> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
+        let mut spare = MaybeUninit::uninit();
         // SAFETY: As promised by the caller; both are for this call only.
-        let written = unsafe { T::write_iter(&mut Kiocb::from_raw(iocb), IovIter::from_raw(iter)) };
+        let written = unsafe {
+            T::write_iter(
+                &mut Kiocb::from_raw(iocb, &mut spare),
+                IovIter::from_raw(iter),
+            )
+        };
         from_count(written)
     }
 

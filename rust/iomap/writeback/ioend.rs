@@ -3,9 +3,7 @@
 //! Ioends and their completion.
 
 use core::{marker::PhantomData, ptr::null_mut};
-use kernel::{
-    container_of, prelude::*, static_lock_class, sync::LockClassKey, types::Opaque,
-};
+use kernel::{container_of, prelude::*, static_lock_class, sync::LockClassKey, types::Opaque};
 
 use super::WritebackOps;
 use crate::linux::{bindings, fs::Inode, iomap::map::flags, mm::NofsScope};
@@ -136,10 +134,7 @@ impl<W: WritebackOps> IoendList<W> {
         // the ioend are clean.
         let (ioend, inode) = unsafe {
             let ioend = container_of!(bio, bindings::iomap_ioend, io_bio);
-            (
-                ioend,
-                Inode::<W::FileSystem>::from_raw((*ioend).io_inode),
-            )
+            (ioend, Inode::<W::FileSystem>::from_raw((*ioend).io_inode))
         };
         let (list, queue) = W::completion(inode);
         let (head, work, queue) = (list.head.get(), list.work.get(), queue.as_raw());
@@ -187,10 +182,14 @@ impl<W: WritebackOps> IoendList<W> {
         }
         // We may be what reclaim waits for.
         let _nofs = NofsScope::enter();
-        // SAFETY: All on the list are ioends that are ours to finish, of an inode that stays until then.
-        unsafe {
-            while (*pending).next != pending {
+        loop {
+            // SAFETY: All on the list are ioends that are ours to finish, of an inode that stays until
+            // then; each is taken off the list.
+            unsafe {
                 let first = (*pending).next;
+                if first == pending {
+                    break;
+                }
                 bindings::list_del_init(first);
                 let ioend = container_of!(first, bindings::iomap_ioend, io_list);
                 bindings::iomap_ioend_try_merge(ioend, pending);
