@@ -6,7 +6,7 @@
 
 use crate::error;
 use crate::inode::make::{self, What};
-use crate::inode::{log, read};
+use crate::inode::{log, read, Map};
 use crate::libcowfs::dir;
 use crate::libcowfs::inode::{symlink, FileType as EntryType};
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
@@ -70,19 +70,33 @@ fn change<R>(
 }
 
 /// Enters `name` for `ino` into `dir`.
-fn enter(tx: &mut Tx<'_>, dir: &Inode, name: &[u8], ino: Ino, kind: EntryType) -> CoreResult {
+fn enter(
+    tx: &mut Tx<'_>,
+    locked: Locked<'_, Cowfs>,
+    name: &[u8],
+    ino: Ino,
+    kind: EntryType,
+) -> CoreResult {
+    let dir = locked.inode();
     let mut map = dir.data().map_mut();
     let root = map.directory().map_err(|_| CoreError::Invalid)?;
     dir::insert(tx, Ino(dir.ino()), root, name, ino, kind)?;
+    resize(locked, &mut map, |size| {
+        size.saturating_add(dir::entry_size(name))
+    });
     dir.touch_mtime();
     update_directory(tx, dir, map)
 }
 
 /// Takes `name` out of `dir`.
-fn leave(tx: &mut Tx<'_>, dir: &Inode, name: &[u8]) -> CoreResult {
+fn leave(tx: &mut Tx<'_>, locked: Locked<'_, Cowfs>, name: &[u8]) -> CoreResult {
+    let dir = locked.inode();
     let mut map = dir.data().map_mut();
     let root = map.directory().map_err(|_| CoreError::Invalid)?;
     dir::remove(tx, Ino(dir.ino()), root, name)?;
+    resize(locked, &mut map, |size| {
+        size.saturating_sub(dir::entry_size(name))
+    });
     dir.touch_mtime();
     update_directory(tx, dir, map)
 }
@@ -94,6 +108,14 @@ fn point(tx: &mut Tx<'_>, dir: &Inode, name: &[u8], ino: Ino, kind: EntryType) -
     dir::replace(tx, Ino(dir.ino()), root, name, ino, kind)?;
     dir.touch_mtime();
     update_directory(tx, dir, map)
+}
+
+/// Changes a directory's size, which is that of its entries.
+fn resize(locked: Locked<'_, Cowfs>, map: &mut Map, change: impl FnOnce(u64) -> u64) {
+    let data = locked.inode().data();
+    let size = change(data.disk_size()).min(i64::MAX as u64);
+    data.set_disk_size(map, size);
+    locked.set_size(size as i64);
 }
 
 fn update_directory(
@@ -132,6 +154,7 @@ fn make(
     mode: Mode,
     what: What<'_>,
 ) -> Result<NewInode<Cowfs>> {
+    let locked = dir;
     let dir = dir.inode();
     let name = entry.name();
     if name.len() > NAME_MAX {
@@ -147,7 +170,7 @@ fn make(
         if new.is_dir() {
             dir.inc_nlink();
         }
-        enter(tx, dir, name, ino, entry_type(&new))?;
+        enter(tx, locked, name, ino, entry_type(&new))?;
         make::log_new(tx, &new)?;
         Ok(new)
     })
@@ -232,6 +255,7 @@ impl InodeOperations for Operations {
         dir: Locked<'_, Cowfs>,
         entry: &Dentry<Cowfs>,
     ) -> Result {
+        let locked = dir;
         let (inode, dir) = (inode.inode(), dir.inode());
         let name = entry.name();
         if name.len() > NAME_MAX {
@@ -239,7 +263,7 @@ impl InodeOperations for Operations {
         }
         change(dir, 0, 1, |tx| {
             let ino = Ino(inode.ino());
-            enter(tx, dir, name, ino, entry_type(inode))?;
+            enter(tx, locked, name, ino, entry_type(inode))?;
             if inode.nlink() == 0 {
                 // A file made by O_TMPFILE gets its first name.
                 orphans::remove(tx, ino)?;
@@ -257,19 +281,21 @@ impl InodeOperations for Operations {
         entry: &Dentry<Cowfs>,
         inode: Locked<'_, Cowfs>,
     ) -> Result {
+        let locked = dir;
         let (dir, inode) = (dir.inode(), inode.inode());
         change(dir, 0, 1, |tx| {
-            leave(tx, dir, entry.name())?;
+            leave(tx, locked, entry.name())?;
             unlinked(tx, inode)
         })
     }
 
     fn rmdir(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: Locked<'_, Cowfs>) -> Result {
+        let locked = dir;
         let (dir, inode) = (dir.inode(), inode.inode());
         require_empty(inode)?;
         change(dir, 0, 1, |tx| {
             dir.drop_nlink();
-            leave(tx, dir, entry.name())?;
+            leave(tx, locked, entry.name())?;
             unlinked(tx, inode)
         })
     }
@@ -285,7 +311,6 @@ impl InodeOperations for Operations {
         if flags.has_others() {
             return Err(EINVAL);
         }
-        let (old_dir, new_dir) = (old_dir.inode(), new_dir.inode());
         let inode = old.inode().ok_or(ENOENT)?;
         let (old, target, new) = (old.name(), new.inode(), new.name());
         if new.len() > NAME_MAX {
@@ -325,15 +350,15 @@ fn require_empty(dir: &Inode) -> Result {
 
 /// The two places of a rename.
 struct Names<'a> {
-    old_dir: &'a Inode,
+    old_dir: Locked<'a, Cowfs>,
     old: &'a [u8],
-    new_dir: &'a Inode,
+    new_dir: Locked<'a, Cowfs>,
     new: &'a [u8],
 }
 
 impl Names<'_> {
     fn same_dir(&self) -> bool {
-        self.old_dir.ino() == self.new_dir.ino()
+        self.old_dir.inode().ino() == self.new_dir.inode().ino()
     }
 
     /// A directory moved from `from` to `to`, which counts the name it has in there for `..`.
@@ -350,25 +375,25 @@ impl Names<'_> {
             if target.is_dir() {
                 require_empty(target)?;
             }
-        } else if inode.is_dir() && !self.same_dir() && self.new_dir.nlink() == u32::MAX {
+        } else if inode.is_dir() && !self.same_dir() && self.new_dir.inode().nlink() == u32::MAX {
             return Err(EMLINK);
         }
-        change(self.new_dir, 0, 2, |tx| {
+        change(self.new_dir.inode(), 0, 2, |tx| {
             let (ino, kind) = (Ino(inode.ino()), entry_type(inode));
             match target {
                 Some(target) => {
                     if target.is_dir() {
-                        self.new_dir.drop_nlink();
+                        self.new_dir.inode().drop_nlink();
                     }
-                    point(tx, self.new_dir, self.new, ino, kind)?;
+                    point(tx, self.new_dir.inode(), self.new, ino, kind)?;
                     unlinked(tx, target)?;
                 }
                 None => enter(tx, self.new_dir, self.new, ino, kind)?,
             }
-            self.moved(inode, self.old_dir, self.new_dir);
+            self.moved(inode, self.old_dir.inode(), self.new_dir.inode());
             leave(tx, self.old_dir, self.old)?;
             if !self.same_dir() {
-                update(tx, self.new_dir)?;
+                update(tx, self.new_dir.inode())?;
             }
             inode.touch_ctime();
             update(tx, inode)
@@ -376,19 +401,19 @@ impl Names<'_> {
     }
 
     fn exchange(&self, inode: &Inode, target: &Inode) -> Result {
-        change(self.new_dir, 0, 2, |tx| {
+        change(self.new_dir.inode(), 0, 2, |tx| {
             let (a, b) = (Ino(inode.ino()), Ino(target.ino()));
-            point(tx, self.new_dir, self.new, a, entry_type(inode))?;
-            point(tx, self.old_dir, self.old, b, entry_type(target))?;
-            self.moved(inode, self.old_dir, self.new_dir);
-            self.moved(target, self.new_dir, self.old_dir);
+            point(tx, self.new_dir.inode(), self.new, a, entry_type(inode))?;
+            point(tx, self.old_dir.inode(), self.old, b, entry_type(target))?;
+            self.moved(inode, self.old_dir.inode(), self.new_dir.inode());
+            self.moved(target, self.new_dir.inode(), self.old_dir.inode());
             for inode in [inode, target] {
                 inode.touch_ctime();
                 update(tx, inode)?;
             }
             if !self.same_dir() {
-                update(tx, self.old_dir)?;
-                update(tx, self.new_dir)?;
+                update(tx, self.old_dir.inode())?;
+                update(tx, self.new_dir.inode())?;
             }
             Ok(())
         })

@@ -130,7 +130,8 @@ fn punch(inode: &Inode, start: i64, end: i64) -> Result {
         FileBlock((first / block) as u64),
         ((last - first) / block) as u64,
     );
-    cow::cancel(inode, &mut inode.data().map_mut(), range, true)
+    let cancelled = cow::cancel(inode, &mut inode.data().map_mut(), range, true);
+    cancelled
         .and_then(|()| truncate::punch(inode, range))
         .map_err(|e| error::report(sb, e))
 }
