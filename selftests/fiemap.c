@@ -41,7 +41,7 @@ TEST_F(fs, plain_file)
 	}
 	EXPECT_GE(end, 16 * b);
 	/* Only the number of them. */
-	EXPECT_EQ(0, extents(fd, NULL, 0, true) < 0);
+	EXPECT_EQ(n, extents(fd, NULL, 0, true));
 	close(fd);
 }
 
@@ -61,6 +61,17 @@ TEST_F(fs, empty_and_sparse)
 	for (int i = 0; i < n; i++)
 		EXPECT_EQ(i * 8 * b, (off_t)list[i].fe_logical);
 	close(fd);
+}
+
+/* A file may be deleted in the background. */
+static bool unshared(void *arg)
+{
+	int n = extents(*(int *)arg, list, MAX, true);
+
+	for (int i = 0; i < n; i++)
+		if (list[i].fe_flags & FIEMAP_EXTENT_SHARED)
+			return false;
+	return n > 0;
 }
 
 TEST_F(fs, shared)
@@ -95,9 +106,7 @@ TEST_F(fs, shared)
 	/* The last owner's blocks are not shared any more. */
 	close(dst);
 	ASSERT_OK(unlink("dst"));
-	n = extents(src, list, MAX, true);
-	for (int i = 0; i < n; i++)
-		EXPECT_FALSE(list[i].fe_flags & FIEMAP_EXTENT_SHARED);
+	EXPECT_TRUE(eventually(unshared, &src));
 	close(src);
 }
 
@@ -152,10 +161,12 @@ TEST_F(fs, part_of_a_file)
 	for (int i = 0; i < 10; i++)
 		ASSERT_OK(put(fd, 1, i * 8 * b, 2 * b));
 	ASSERT_OK(ioctl(fd, FS_IOC_FIEMAP, &arg));
-	ASSERT_EQ(3, arg.map.fm_mapped_extents);
+	ASSERT_LE(3, arg.map.fm_mapped_extents);
 	EXPECT_EQ(24 * b, (off_t)arg.room[0].fe_logical);
-	EXPECT_EQ(40 * b, (off_t)arg.room[2].fe_logical);
-	EXPECT_FALSE(arg.room[2].fe_flags & FIEMAP_EXTENT_LAST);
+	for (unsigned int i = 0; i < arg.map.fm_mapped_extents; i++) {
+		EXPECT_LT((off_t)arg.room[i].fe_logical, 41 * b);
+		EXPECT_FALSE(arg.room[i].fe_flags & FIEMAP_EXTENT_LAST);
+	}
 	arg.map.fm_flags = 0x80000000;
 	EXPECT_ERRNO(EBADR, ioctl(fd, FS_IOC_FIEMAP, &arg));
 	close(fd);

@@ -328,7 +328,8 @@ int extents(int fd, struct fiemap_extent *list, int max, bool flush)
 	map->fm_extent_count = max;
 	if (ioctl(fd, FS_IOC_FIEMAP, map) == 0) {
 		n = map->fm_mapped_extents;
-		memcpy(list, map->fm_extents, n * sizeof(*list));
+		if (max)
+			memcpy(list, map->fm_extents, n * sizeof(*list));
 	}
 	free(map);
 	return n;
