@@ -45,14 +45,6 @@ impl Counts {
         true
     }
 
-    /// Whether the run that begins at `start` continues the one before it with the same count.
-    pub fn continues(&self, start: u32, count: u32) -> bool {
-        self.runs
-            .range(..start)
-            .next_back()
-            .is_some_and(|(s, r)| s + r.len == start && r.count == count)
-    }
-
     /// Adds one to the count of each of the blocks `[start, start + len)`.
     pub fn add(&mut self, start: u32, len: u32) {
         let end = start + len;
@@ -156,8 +148,6 @@ mod tests {
     fn runs_from_disk_must_ascend() {
         let mut counts = Counts::default();
         assert!(counts.push(5, 5, 2));
-        assert!(counts.continues(10, 2));
-        assert!(!counts.continues(10, 3));
         assert!(!counts.push(9, 1, 2));
         assert!(counts.push(10, 1, 3));
         assert_eq!(counts.at(0, 20), (1, 5));

@@ -196,17 +196,6 @@ damages! {
         put32(b, at + 12, 2);
         put16(b, header::COUNT, count as u16 + 1);
     }) => "reference count 2, but 0 references";
-    counts_not_merged: |i| i.edit(i.group_tree(0, group::REFCOUNT_ROOT), |b| {
-        // Cut the first record in two.
-        let (key, len, end) = (u64_at(b, FIRST), u32_at(b, FIRST + 8), b.len());
-        assert!(len > 1);
-        b.copy_within(FIRST..end - 16, FIRST + 16);
-        put32(b, FIRST + 8, 1);
-        put64(b, FIRST + 16, key + 1);
-        put32(b, FIRST + 24, len - 1);
-        let count = u16_at(b, header::COUNT);
-        put16(b, header::COUNT, count + 1);
-    }) => "group 0", "not merged";
     counts_overlap: |i| i.edit(i.group_tree(0, group::REFCOUNT_ROOT), |b| put32(b, FIRST + 8, 900))
         => "group 0", "told twice";
     count_beyond_the_group: |i| i.edit(i.group_tree(0, group::REFCOUNT_ROOT), |b| {
@@ -294,14 +283,6 @@ damages! {
         => "impossible extent";
     extents_overlap: |i| i.edit_inode("file", |b| put64(b, inode::INLINE + 24, 3))
         => "file block 3 overlaps";
-    extents_not_merged: |i| i.edit_inode("orphan", |b| {
-        b[inode::COUNT] = 2;
-        let (disk, at) = (u64_at(b, inode::INLINE + 8), inode::INLINE + 24);
-        put32(b, inode::INLINE + 16, 1);
-        put64(b, at, 1);
-        put64(b, at + 8, disk + 1);
-        put32(b, at + 16, 2);
-    }) => "file block 1 is not merged";
     extent_outside_the_groups: |i| i.edit_inode("file", |b| put64(b, inode::INLINE + 8, 3))
         => "not in one group";
     extent_over_a_group_s_end: |i| {

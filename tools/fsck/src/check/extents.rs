@@ -204,8 +204,6 @@ impl Checker<'_> {
         // Byte offsets in a file stay below 2^63.
         let most = (1 << 63) >> self.geometry.block_shift;
         let mut sums = Sums::default();
-        // Where the next extent must not go on: file block and disk address behind this one.
-        let mut seam = None;
         for index in 0..count {
             let at = at + index * EXTENT;
             let (from, disk) = (buf.u64(at), buf.u64(at + 8));
@@ -226,16 +224,6 @@ impl Checker<'_> {
                     format_args!("extent at file block {from} overlaps the one before"),
                 );
             }
-            if seam.is_some_and(|(file, to, before)| {
-                (file, to) == (from, disk) && before + len <= MAX_LEN
-            }) {
-                self.wrong(
-                    who,
-                    format_args!("extent at file block {from} is not merged with the one before"),
-                );
-            }
-            // The bit for unwritten extents stays where it is.
-            seam = Some((end, disk.wrapping_add(u64::from(len)), len));
             sums.end = sums.end.max(end);
             if disk & UNWRITTEN == 0 {
                 sums.written_end = sums.end;

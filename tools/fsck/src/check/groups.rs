@@ -160,14 +160,6 @@ impl Checker<'_> {
                     format_args!("useless reference count {count} of block {first} of the group"),
                 );
             }
-            if index > 0 && counts.continues(first.0, count) {
-                self.wrong(
-                    who,
-                    format_args!(
-                        "reference counts before and at block {first} of the group are not merged"
-                    ),
-                );
-            }
             if !counts.push(first.0, len, count) {
                 self.wrong(
                     who,
