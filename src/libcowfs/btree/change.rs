@@ -257,7 +257,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             return Err(Error::Invalid);
         }
         let block = owner.alloc(tx, FsBlock::NULL)?;
-        let leaf = tx.create(block, T::KIND, owner.id())?;
+        let leaf = create::<T, X, O>(tx, owner, block, 0)?;
         T::Leaf::splice(&leaf, 0, 0, add);
         *root = Root { block, height: 1 };
         Ok(())
@@ -294,9 +294,13 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         }
         let leaf = self.node(0)?;
         tx.modify(leaf)?;
+        if node::epoch(leaf) != owner.epoch() {
+            // One that was shared once, but is no more.
+            leaf.set_u64(header::EPOCH, owner.epoch());
+        }
         if splits > 0 {
             let edge = self.bounds().1.is_none();
-            let new = tx.create(spares.next()?, T::KIND, owner.id())?;
+            let new = create::<T, X, O>(tx, owner, spares.next()?, 0)?;
             split_splice::<T::Leaf, B>(leaf, &new, edge, at, remove, add);
             let branch = Branch {
                 key: T::Leaf::key(&new, 0),
@@ -326,7 +330,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         O: Owner<X>,
     {
         let block = spares.next()?;
-        let copy = tx.create(block, T::KIND, owner.id())?;
+        let copy = create::<T, X, O>(tx, owner, block, level)?;
         let old = self.node(level)?;
         let contents = old.size() - header::LEVEL;
         copy.copy_from(old, header::LEVEL, header::LEVEL, contents);
@@ -375,8 +379,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
                 Array::<Branch>::splice(buf, at, 0, &add);
                 return Ok(());
             }
-            let new = tx.create(spares.next()?, T::KIND, owner.id())?;
-            node::set_level(&new, level);
+            let new = create::<T, X, O>(tx, owner, spares.next()?, level)?;
             split_splice::<Array<Branch>, B>(buf, &new, edge, at, 0, &add);
             branch = Branch {
                 key: Array::<Branch>::key(&new, 0),
@@ -384,8 +387,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             };
         }
         let block = spares.next()?;
-        let top = tx.create(block, T::KIND, owner.id())?;
-        node::set_level(&top, self.height);
+        let top = create::<T, X, O>(tx, owner, block, self.height)?;
         let old = Branch {
             key: 0,
             child: root.block,
@@ -550,6 +552,19 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             *step = Some(Step { buf, index });
         }
     }
+}
+
+/// A new node.
+fn create<T, X, O>(tx: &mut X, owner: &O, block: FsBlock, level: usize) -> Result<X::Buf>
+where
+    T: Tree,
+    X: Transaction,
+    O: Owner<X>,
+{
+    let node = tx.create(block, T::KIND, owner.id())?;
+    node.set_u64(header::EPOCH, owner.epoch());
+    node::set_level(&node, level);
+    Ok(node)
 }
 
 /// Splits the full node `buf` into itself and `new`, and makes the change in the part it belongs

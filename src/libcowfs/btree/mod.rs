@@ -156,6 +156,11 @@ pub trait Owner<T: Transaction> {
     /// What the nodes' headers name as owner.
     fn id(&self) -> u64;
 
+    /// What the nodes' headers name as epoch.
+    fn epoch(&self) -> u64 {
+        0
+    }
+
     /// Allocates a block for a node, near the block `near` if that is not null.
     ///
     /// # Errors

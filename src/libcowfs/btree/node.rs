@@ -38,6 +38,12 @@ pub fn address<B: Block>(buf: &B) -> FsBlock {
     FsBlock(buf.u64(header::ADDRESS))
 }
 
+/// The epoch of its owner in which the node was made.
+#[inline]
+pub fn epoch<B: Block>(buf: &B) -> u64 {
+    buf.u64(header::EPOCH)
+}
+
 /// The child that record `index` of an interior node points to.
 #[inline]
 pub fn child<B: Block>(buf: &B, index: usize) -> FsBlock {

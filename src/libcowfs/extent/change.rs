@@ -5,10 +5,11 @@
 //! A step first changes the list of extents, which may fail for lack of space, and then takes a
 //! reference from each block that lost its place, which cannot.
 
+use super::super::block::Block;
 use super::super::btree::{Array, Cursor, Layout, Owner, Root};
 use super::super::error::{Error, Result};
 use super::super::ondisk::inode::INLINE_EXTENTS;
-use super::super::ondisk::Kind;
+use super::super::ondisk::{header, Kind};
 use super::super::space::credits;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, FsBlock, Ino};
@@ -177,13 +178,14 @@ impl Fork {
             return Ok(edit);
         }
         let shared = match self.shared {
-            true => shared_levels(tx, &cursor)?,
+            true => shared_levels(tx, &cursor, self.epoch)?,
             false => 0,
         };
         let tree = cost::splice(tx, &cursor, &edit, shared)?;
         tx.need(tree + self.cost(tx, &edit, from, target))?;
         let mut nodes = Nodes {
             ino,
+            epoch: self.epoch,
             blocks: &mut self.blocks,
             shared: self.shared,
         };
@@ -235,11 +237,13 @@ impl Fork {
         tx.need(self.cost(tx, &edit, from, target) + credits::COMMIT + 1)?;
         let mut nodes = Nodes {
             ino,
+            epoch: self.epoch,
             blocks: &mut self.blocks,
             shared: self.shared,
         };
         let block = referred(tx, &edit, from, target, |tx| nodes.alloc(tx, FsBlock::NULL))?;
         let leaf = tx.create(block, Kind::Extent, ino.0)?;
+        leaf.set_u64(header::EPOCH, self.epoch);
         Array::<Extent>::splice(&leaf, 0, 0, used);
         self.map = Map::Tree(Root { block, height: 1 });
         Ok(edit)

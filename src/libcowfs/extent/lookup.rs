@@ -62,7 +62,8 @@ impl Fork {
                 cursor.seek(reader, root, at.0)?;
                 let list = leaf(reader.geometry(), &cursor)?;
                 let found = list.lookup(at, end_in_leaf(&cursor, at, max))?;
-                let shared = found.extent.is_some() && shared_levels(reader, &cursor)? > 0;
+                let shared =
+                    found.extent.is_some() && shared_levels(reader, &cursor, self.epoch)? > 0;
                 (found, shared)
             }
         };
@@ -141,14 +142,15 @@ where
 }
 
 /// How many nodes of the cursor's path, counted from the leaf up, are below or at one with more than
-/// one reference.
+/// one reference. Nodes of the fork's own `epoch` have one.
 pub(super) fn shared_levels<R: Reader>(
     reader: &R,
     cursor: &Cursor<Extents, R::Buf>,
+    epoch: u64,
 ) -> Result<usize> {
     let mut levels = cursor.nodes().count();
     for node in cursor.nodes().rev() {
-        if refcount::lookup(reader, node::address(node), 1)?.0 > 1 {
+        if node::epoch(node) != epoch && refcount::lookup(reader, node::address(node), 1)?.0 > 1 {
             return Ok(levels);
         }
         levels -= 1;

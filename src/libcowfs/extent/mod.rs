@@ -33,6 +33,12 @@
 //! Files that never took part in that have no flag [`FLAG_SHARED`](super::ondisk::inode::FLAG_SHARED): all their
 //! counts are one, and nobody looks them up.
 //!
+//! **Epochs.** Most nodes on the paths a file writes through are its own, so it should not cost a look
+//! into the counts to know that. Every node bears the epoch its file had when it made the node. Cloning a tree
+//! gives both files new epochs, never used before on the volume. A node comes to have a second
+//! holder only by a clone of a file that has it: a node of its file's present epoch has one. (A file that was never cloned,
+//! nor is a clone, has epoch 0, as have the nodes it made; all its nodes are such ones.)
+//!
 //! **Steps.** Every function that changes a fork does one bounded step in the transaction given, which it
 //! first asks for the blocks that takes ([`cost`]), and says how far it came. Between steps everything is
 //! consistent, so the caller may end the transaction and begin another. If a step fails with `NeedCredits` or
@@ -75,6 +81,8 @@ pub struct Fork {
     blocks: u64,
     /// The file may share blocks with another.
     shared: bool,
+    /// Nodes made in this epoch are the file's alone.
+    epoch: u64,
     /// The inode on disk says something else.
     changed: bool,
 }
@@ -96,6 +104,7 @@ impl Fork {
             map: Map::EMPTY,
             blocks: 0,
             shared: false,
+            epoch: 0,
             changed: false,
         }
     }
@@ -144,6 +153,7 @@ impl Fork {
             map,
             blocks: buf.u64(at + inode::BLOCKS),
             shared: buf.u32(at + inode::FLAGS) & inode::FLAG_SHARED != 0,
+            epoch: buf.u64(at + inode::EPOCH),
             changed: false,
         })
     }
@@ -165,6 +175,7 @@ impl Fork {
         buf.set_u8(at + inode::HEIGHT, root.height);
         buf.set_u16(at + inode::COUNT, count as u16);
         buf.set_u64(at + inode::BLOCKS, self.blocks);
+        buf.set_u64(at + inode::EPOCH, self.epoch);
         let others = buf.u32(at + inode::FLAGS) & !inode::FLAG_SHARED;
         let flag = if self.shared { inode::FLAG_SHARED } else { 0 };
         buf.set_u32(at + inode::FLAGS, others | flag);

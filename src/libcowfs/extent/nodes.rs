@@ -12,6 +12,8 @@ use super::cost::child;
 /// The holder of a file's tree.
 pub(super) struct Nodes<'a> {
     pub(super) ino: Ino,
+    /// The epoch of the file's tree.
+    pub(super) epoch: u64,
     /// The file's count of blocks.
     pub(super) blocks: &'a mut u64,
     /// Nodes may have more than one reference.
@@ -21,6 +23,10 @@ pub(super) struct Nodes<'a> {
 impl<T: Transaction> Owner<T> for Nodes<'_> {
     fn id(&self) -> u64 {
         self.ino.0
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     fn alloc(&mut self, tx: &mut T, near: FsBlock) -> Result<FsBlock> {

@@ -23,10 +23,14 @@ impl Fork {
         if !target.is_empty() {
             return Err(Error::Exists);
         }
+        let mut epochs = (source.epoch, source.epoch);
         match &source.map {
             Map::Tree(root) => {
                 tx.need(2 * CALLER + credits::share(tx.geometry()))?;
                 share(tx, root.block, 1)?;
+                epochs = tx.with_volume(|tx, volume| {
+                    Ok((volume.next_epoch(tx)?, volume.next_epoch(tx)?))
+                })?;
             }
             Map::Inline(..) => {
                 let geometry = tx.geometry();
@@ -45,8 +49,10 @@ impl Fork {
             }
         }
         source.flag_shared();
+        source.epoch = epochs.0;
+        source.changed = true;
         *target = Fork {
-            changed: true,
+            epoch: epochs.1,
             ..source.clone()
         };
         Ok(())

@@ -76,7 +76,7 @@ impl Fork {
             return Ok(true);
         }
         let shared = match self.shared {
-            true => shared_levels(tx, &cursor)?,
+            true => shared_levels(tx, &cursor, self.epoch)?,
             false => 0,
         };
         let Some(level) = shared.checked_sub(1) else {
@@ -123,6 +123,7 @@ impl Fork {
         }
         let mut nodes = Nodes {
             ino,
+            epoch: self.epoch,
             blocks: &mut self.blocks,
             shared: true,
         };
@@ -150,6 +151,7 @@ impl Fork {
         tx.need(CALLER + cost + credits::COMMIT + 2)?;
         let mut nodes = Nodes {
             ino,
+            epoch: self.epoch,
             blocks: &mut self.blocks,
             shared: true,
         };

@@ -9,7 +9,7 @@
 //!   24  u64   address      the block's own
 //!   32  u64   owner        inode or group it was made for (tree nodes shared by clones keep the
 //!                          inode that wrote them; it is a hint for repair, not a promise)
-//!   40  u64   zero         reserved
+//!   40  u64   epoch        extent tree nodes: that of the file when it made the node; else zero
 //!   48  u16   level        B+tree nodes: 0 in leaves
 //!   50  u16   count        B+tree nodes: records in this node
 //!   52  u32   zero         reserved (directory leaves: see dir/leaf.rs)
@@ -32,6 +32,8 @@ pub const UUID: usize = 8;
 pub const ADDRESS: usize = 24;
 /// Byte offset of the owner.
 pub const OWNER: usize = 32;
+/// Byte offset of an extent tree node's epoch (see `extent/`).
+pub const EPOCH: usize = 40;
 /// Byte offset of a tree node's level.
 pub const LEVEL: usize = 48;
 /// Byte offset of a tree node's record count.

@@ -24,7 +24,8 @@
 //!  112  u8    format: see Format
 //!  113  u8    height: levels of the tree, 0 for none
 //!  114  u16   count: inline records (extents), bytes (symbolic link), or blocks (long one)
-//!  116        zero
+//!  116  u32   zero
+//!  120  u64   epoch of the extent tree, see extent/
 //!  128        inline area, 128 bytes: up to 5 extents of 24 bytes as in an extent leaf; or the
 //!             link's target; or the addresses of a long link's blocks
 //! ```
@@ -73,6 +74,8 @@ pub const FORMAT: usize = 112;
 pub const HEIGHT: usize = 113;
 /// Byte offset of the count of inline records.
 pub const COUNT: usize = 114;
+/// Byte offset of the extent tree's epoch.
+pub const EPOCH: usize = 120;
 /// Byte offset of the inline area.
 pub const INLINE: usize = 128;
 /// Size of the inline area in bytes.

@@ -9,7 +9,8 @@
 //!             used group: all but the header's and that of a superblock's backup)
 //!   72  u64   inodes in use
 //!   80        orphan tree: u64 root block (0: empty), u32 height, u32 zero
-//!   96        zero
+//!   96  u64   last epoch given to a file's extent tree
+//!  104        zero
 //! ```
 
 /// Byte offset of the count of blocks that are free or used by the groups' own trees.
@@ -18,3 +19,5 @@ pub const FREE: usize = 64;
 pub const INODES: usize = 72;
 /// Byte offset of the orphan tree's root.
 pub const ORPHAN_ROOT: usize = 80;
+/// Byte offset of the last epoch.
+pub const EPOCH: usize = 96;

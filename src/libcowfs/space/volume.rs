@@ -20,6 +20,8 @@ pub struct VolumeState {
     pub inodes: u64,
     /// Tree of the inodes that have no name any more.
     pub orphans: Root,
+    /// The last epoch given to a file's tree of extents.
+    pub epoch: u64,
 }
 
 impl VolumeState {
@@ -34,6 +36,7 @@ impl VolumeState {
             free: buf.u64(volume::FREE),
             inodes: buf.u64(volume::INODES),
             orphans: root::get(&buf, volume::ORPHAN_ROOT),
+            epoch: buf.u64(volume::EPOCH),
         };
         let geometry = reader.geometry();
         if state.free > geometry.blocks || state.free < total_reserve(geometry) {
@@ -60,6 +63,17 @@ impl VolumeState {
         self.store(tx, new)
     }
 
+    /// Gives out a number that no file's tree ever had.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transaction; nothing is changed then.
+    pub fn next_epoch<T: Transaction>(&mut self, tx: &mut T) -> Result<u64> {
+        let epoch = self.epoch.checked_add(1).ok_or(Error::TooBig)?;
+        self.store(tx, VolumeState { epoch, ..*self })?;
+        Ok(epoch)
+    }
+
     /// Replaces the state, in memory and on disk.
     pub(super) fn store<T: Transaction>(&mut self, tx: &mut T, new: VolumeState) -> Result {
         if *self == new {
@@ -70,6 +84,7 @@ impl VolumeState {
         buf.set_u64(volume::FREE, new.free);
         buf.set_u64(volume::INODES, new.inodes);
         root::put(&buf, volume::ORPHAN_ROOT, new.orphans);
+        buf.set_u64(volume::EPOCH, new.epoch);
         *self = new;
         Ok(())
     }
