@@ -21,6 +21,10 @@ DISKS ?= 4G 4G
 MEMORY ?= 3072
 CPUS ?= 2
 
+# For kbuild: WERROR=0 lets warnings pass, V=1 shows the commands.
+WERROR ?= 1
+V ?= 0
+
 series := 7.2 7.3
 build := $(CURDIR)/build
 
@@ -72,7 +76,7 @@ define kbuild
 		--no-print-directory $(shell sed -n \
 			-e 's/^CONFIG_CC_IS_CLANG=y/LLVM=1/p' \
 			-e 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\).*/CC=\1/p' $(KDIR)/.config) \
-		$(2) modules
+		WERROR=$(WERROR) V=$(V) $(2) modules
 endef
 
 .PHONY: module precure check-kdir
@@ -98,14 +102,17 @@ check-kdir: $(prepared)
 # --- the tools ------------------------------------------------------------
 
 # Cargo's target directory is shared by all checkouts, so what was built is
-# copied out of it under a lock.
+# copied out of it under a lock. Cargo allows no dot in the name of a program.
 .PHONY: tools
 tools: $(prepared)
 	@mkdir -p $(build)/bin
 	@exec {lock}>$(COWFS_CACHE)/tools.lock; flock $$lock; set -o pipefail; \
 	$(cargo) build $(workspace) --release --message-format=json-render-diagnostics | \
 		sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | \
-		xargs -r install -t $(build)/bin
+		while read -r program; do \
+			name=$${program##*/}; \
+			install "$$program" "$(build)/bin/$${name/-cowfs/.cowfs}"; \
+		done
 
 # --- in the virtual machine -----------------------------------------------
 
