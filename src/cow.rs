@@ -21,11 +21,11 @@ use crate::libcowfs::cow::{FileRange, Staged, State};
 use crate::libcowfs::error::{Error, Result as CoreResult};
 use crate::libcowfs::extent::Extent;
 use crate::libcowfs::space;
+use crate::libcowfs::store::Reader;
 use crate::libcowfs::units::{FileBlock, FsBlock, Ino};
 use crate::transaction::Tx;
 use crate::view::View;
 use crate::volume::Inode;
-use crate::libcowfs::store::Reader;
 use kernel::prelude::*;
 
 /// Where a write to a run of blocks goes.
@@ -142,7 +142,12 @@ pub(crate) fn settle(inode: &Inode, map: &mut Map) {
 /// # Errors
 ///
 /// `NoSpace`, `NoMemory`; nothing was reserved then.
-pub(crate) fn reserve(view: &View<'_>, inode: &Inode, map: &mut Map, range: FileRange) -> CoreResult {
+pub(crate) fn reserve(
+    view: &View<'_>,
+    inode: &Inode,
+    map: &mut Map,
+    range: FileRange,
+) -> CoreResult {
     let file = map.file().map_err(|_| Error::Invalid)?;
     if file.cow.is_empty() {
         view.volume()
@@ -179,7 +184,12 @@ fn hint(view: &View<'_>, map: &Map) -> u32 {
 /// # Errors
 ///
 /// `NoSpace`, `NoMemory` and those of reading metadata; nothing was marked then.
-pub(crate) fn stage(view: &View<'_>, inode: &Inode, map: &mut Map, range: FileRange) -> CoreResult<Staged> {
+pub(crate) fn stage(
+    view: &View<'_>,
+    inode: &Inode,
+    map: &mut Map,
+    range: FileRange,
+) -> CoreResult<Staged> {
     let (state, run) = map
         .file()
         .map_err(|_| Error::Invalid)?

@@ -60,5 +60,4 @@ impl FileOperations for Operations {
     fn fsync(file: &File<Cowfs>, _start: i64, _last: i64, datasync: bool) -> Result {
         file::sync::metadata(file.inode(), datasync)
     }
-
 }

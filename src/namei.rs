@@ -5,11 +5,12 @@
 //! Every operation here is one transaction: entry, inodes, link counts and orphan record change together.
 
 use crate::error;
+use crate::file::attr;
 use crate::inode::make::{self, What};
 use crate::inode::{log, read, Map};
 use crate::libcowfs::dir;
-use crate::libcowfs::inode::{symlink, FileType as EntryType};
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
+use crate::libcowfs::inode::{symlink, FileType as EntryType};
 use crate::libcowfs::space::{credits, orphans};
 use crate::libcowfs::units::Ino;
 use crate::linux::error::{EMLINK, ENAMETOOLONG, ENOTEMPTY};
@@ -21,7 +22,6 @@ use crate::super_block::Cowfs;
 use crate::transaction::Tx;
 use crate::view::View;
 use crate::volume::Inode;
-use crate::file::attr;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
@@ -235,11 +235,7 @@ impl InodeOperations for Operations {
         make(idmap, dir, entry, mode, What::Symlink(target))
     }
 
-    fn tmpfile(
-        idmap: &MntIdmap,
-        dir: &FsInode<Cowfs>,
-        mode: Mode,
-    ) -> Result<NewInode<Cowfs>> {
+    fn tmpfile(idmap: &MntIdmap, dir: &FsInode<Cowfs>, mode: Mode) -> Result<NewInode<Cowfs>> {
         let new = make::prepare(idmap, dir, mode, What::Plain)?;
         change(dir, make::BLOCKS, 0, |tx| {
             let new = make::allocate(tx, dir, new, What::Plain)?;
@@ -250,11 +246,7 @@ impl InodeOperations for Operations {
         })
     }
 
-    fn link(
-        inode: Locked<'_, Cowfs>,
-        dir: Locked<'_, Cowfs>,
-        entry: &Dentry<Cowfs>,
-    ) -> Result {
+    fn link(inode: Locked<'_, Cowfs>, dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>) -> Result {
         let locked = dir;
         let (inode, dir) = (inode.inode(), dir.inode());
         let name = entry.name();
@@ -276,11 +268,7 @@ impl InodeOperations for Operations {
         })
     }
 
-    fn unlink(
-        dir: Locked<'_, Cowfs>,
-        entry: &Dentry<Cowfs>,
-        inode: Locked<'_, Cowfs>,
-    ) -> Result {
+    fn unlink(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: Locked<'_, Cowfs>) -> Result {
         let locked = dir;
         let (dir, inode) = (dir.inode(), inode.inode());
         change(dir, 0, 1, |tx| {
@@ -323,9 +311,7 @@ impl InodeOperations for Operations {
             new,
         };
         match target {
-            Some(target) if flags.contains(RenameFlags::EXCHANGE) => {
-                names.exchange(inode, target)
-            }
+            Some(target) if flags.contains(RenameFlags::EXCHANGE) => names.exchange(inode, target),
             target => names.rename(inode, target),
         }
     }

@@ -36,7 +36,11 @@ pub(crate) fn reclaim_all(sb: &Super) -> Result {
         from = ino.add(1);
     }
     if found > 0 {
-        pr_info!("cowfs ({}): {} orphaned inodes cleaned up\n", sb.name(), found);
+        pr_info!(
+            "cowfs ({}): {} orphaned inodes cleaned up\n",
+            sb.name(),
+            found
+        );
     }
     Ok(())
 }

@@ -4,8 +4,8 @@
 
 use crate::io;
 use crate::linux::fs::{
-    AddressSpace, AddressSpaceOperations, File, FreezeLevel, LockedFolio, MappingOperations, ReadaheadControl,
-    VmFault, VmFaultResult, WritebackControl,
+    AddressSpace, AddressSpaceOperations, File, FreezeLevel, LockedFolio, MappingOperations,
+    ReadaheadControl, VmFault, VmFaultResult, WritebackControl,
 };
 use crate::linux::iomap::{buffered, writeback};
 use crate::super_block::Cowfs;

@@ -32,7 +32,11 @@ pub(crate) fn make(sb: &Super, effort: Effort) {
             let _ = inode.write_and_wait_range(0, i64::MAX);
         }
         if let Err(e) = cow::give_back_unwritten(inode) {
-            pr_debug!("cowfs: staged blocks of inode {} stay: {:?}\n", inode.ino(), e);
+            pr_debug!(
+                "cowfs: staged blocks of inode {} stay: {:?}\n",
+                inode.ino(),
+                e
+            );
         }
     });
     if effort == Effort::WriteBack {

@@ -97,7 +97,10 @@ impl Space {
     /// Promises `blocks` blocks, if so many are available.
     pub(crate) fn promise(&self, blocks: u64) -> Option<Promise<'_>> {
         let want = i64::try_from(blocks).ok()?;
-        let left = self.available.fetch_add(-want, Relaxed).saturating_sub(want);
+        let left = self
+            .available
+            .fetch_add(-want, Relaxed)
+            .saturating_sub(want);
         if left < 0 && want > 0 {
             self.available.fetch_add(want, Relaxed);
             return None;
@@ -129,10 +132,7 @@ impl Space {
         if let Some(group) = self.groups.lock().get(index) {
             return Ok(group.into());
         }
-        let fresh = Arc::pin_init(
-            pin_init!(Group { state <- new_mutex!(None) }),
-            GFP_KERNEL,
-        )?;
+        let fresh = Arc::pin_init(pin_init!(Group { state <- new_mutex!(None) }), GFP_KERNEL)?;
         let mut groups = self.groups.lock();
         // Somebody may have been faster, also while `store` below had to let go of the lock: the
         // groups' states would then be two, so what is there first stays.

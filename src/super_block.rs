@@ -65,9 +65,7 @@ impl FileSystem for Cowfs {
 
     fn fill_super(mut new: NewSuperBlock<'_, Self>, options: Options) -> Result<ARef<Inode>> {
         let superblock = read_superblock(&mut new)?;
-        let geometry = superblock
-            .geometry()
-            .map_err(|e| complain(new.name(), e))?;
+        let geometry = superblock.geometry().map_err(|e| complain(new.name(), e))?;
         new.set_block_size(superblock.block_size)?;
         new.set_magic(MAGIC)
             .set_max_file_size(i64::MAX)
@@ -98,11 +96,8 @@ impl FileSystem for Cowfs {
         let hints = Hints::new(&geometry).map_err(error::errno)?;
         let space = Arc::pin_init(Space::new(geometry.clone(), hints), GFP_KERNEL)?;
         let journal = open_journal(&mut new, &device, &geometry, &space)?;
-        let completions = OwnedQueue::new(
-            c"cowfs-completion",
-            Flags::UNBOUND | Flags::MEM_RECLAIM,
-            0,
-        )?;
+        let completions =
+            OwnedQueue::new(c"cowfs-completion", Flags::UNBOUND | Flags::MEM_RECLAIM, 0)?;
         let root = geometry.root;
         let sb = new.set_info(try_pin_init!(Volume {
             geometry,

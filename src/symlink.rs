@@ -49,8 +49,8 @@ pub(crate) fn load(
             "symbolic link of impossible length",
         ));
     }
-    let mut target = KVec::from_elem(0u8, len.saturating_add(1), GFP_KERNEL)
-        .map_err(|_| CoreError::NoMemory)?;
+    let mut target =
+        KVec::from_elem(0u8, len.saturating_add(1), GFP_KERNEL).map_err(|_| CoreError::NoMemory)?;
     if let Some(bytes) = target.get_mut(..len) {
         codec::read(&view, buf, at, bytes)?;
     }
@@ -70,6 +70,12 @@ pub(crate) fn load(
 }
 
 /// Stores the target of a new link.
-pub(crate) fn store(tx: &mut Tx<'_>, ino: Ino, buf: &Buffer, at: usize, target: &[u8]) -> CoreResult {
+pub(crate) fn store(
+    tx: &mut Tx<'_>,
+    ino: Ino,
+    buf: &Buffer,
+    at: usize,
+    target: &[u8],
+) -> CoreResult {
     codec::write(tx, ino, buf, at, target)
 }

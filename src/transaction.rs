@@ -107,7 +107,6 @@ impl<'a> Tx<'a> {
         }
         Ok(self.tid)
     }
-
 }
 
 impl Drop for Tx<'_> {

@@ -61,14 +61,10 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
         let mut map = inode.data().map_mut();
         let beyond = FileRange::new(from, u64::MAX - from.0);
         cow::cancel(inode, &mut map, beyond, true)?;
-        map.file().map_err(|_| Error::Invalid)?.fork.height() > 0
-            && size < inode.data().disk_size()
+        map.file().map_err(|_| Error::Invalid)?.fork.height() > 0 && size < inode.data().disk_size()
     };
     {
-        let promise = view
-            .volume()
-            .space
-            .kept(0);
+        let promise = view.volume().space.kept(0);
         let mut tx = Tx::start(view, credits::ORPHAN + log::CREDITS, promise)?;
         if long {
             orphans::add(&mut tx, Ino(inode.ino()))?;

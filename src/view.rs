@@ -4,6 +4,7 @@
 
 use crate::buffer::Buffer;
 use crate::error;
+use crate::libcowfs::block::Block;
 use crate::libcowfs::error::{Error, Result};
 use crate::libcowfs::ondisk::{self, header, Geometry, Kind};
 use crate::libcowfs::space::{GroupState, Hints};
@@ -11,7 +12,6 @@ use crate::libcowfs::store::Reader;
 use crate::libcowfs::units::{AgNumber, FsBlock};
 use crate::linux::buffer_head::BufferHead;
 use crate::volume::{Super, Volume};
-use crate::libcowfs::block::Block;
 
 /// A mounted volume, to be read.
 #[derive(Clone, Copy)]
@@ -78,8 +78,7 @@ impl Reader for View<'_> {
         if at.is_null() || at.0 >= self.volume.geometry.blocks {
             return Err(Error::Corrupt(at, "pointer beyond the volume"));
         }
-        let buffer =
-            Buffer(BufferHead::bread(self.sb, at.0).map_err(|e| error::core(e, at))?);
+        let buffer = Buffer(BufferHead::bread(self.sb, at.0).map_err(|e| error::core(e, at))?);
         // The magic is looked at every time: the same block may have been something else before.
         if !buffer.0.verified() || buffer.u32(header::MAGIC) != kind.magic() {
             ondisk::verify(&buffer, &self.volume.geometry, at, kind)?;

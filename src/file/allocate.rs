@@ -174,8 +174,7 @@ fn fill(view: View<'_>, inode: &Inode, hole: FileRange, height: u64) -> Result<u
         let mut map = inode.data().map_mut();
         map.changing();
         let goal = cow::near(&view, inode);
-        let (disk, len) =
-            space::stage(&view, goal, u32::try_from(hole.len).unwrap_or(u32::MAX))?;
+        let (disk, len) = space::stage(&view, goal, u32::try_from(hole.len).unwrap_or(u32::MAX))?;
         let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
         let done = fork
             .insert_unwritten(&mut tx, Ino(inode.ino()), hole.start, disk, len)

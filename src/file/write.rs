@@ -54,11 +54,7 @@ fn zero_gap(inode: Locked<'_, Cowfs>, pos: i64) -> Result {
     Ok(())
 }
 
-fn through_cache(
-    iocb: &mut Kiocb<'_, Cowfs>,
-    iter: &mut IovIter,
-    inode: &Inode,
-) -> Result<usize> {
+fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Result<usize> {
     let mut tried = false;
     let written = loop {
         let done = {

@@ -117,7 +117,10 @@ pub(crate) fn allocate(
         Ok(new) => new,
         Err(_) => {
             return Err(CoreError::Corrupt(
-                view.volume().geometry.inode_at(ino).map_or(Default::default(), |(at, _)| at),
+                view.volume()
+                    .geometry
+                    .inode_at(ino)
+                    .map_or(Default::default(), |(at, _)| at),
                 "a free inode slot belongs to an inode in use",
             ))
         }

@@ -16,11 +16,11 @@ pub(crate) mod registry;
 
 pub(crate) use read::get;
 
+use crate::io::writeback::Pages;
 use crate::libcowfs::btree::Root;
 use crate::libcowfs::cow::CowFork;
 use crate::libcowfs::extent::Fork;
 use crate::libcowfs::units::Ino;
-use crate::io::writeback::Pages;
 use crate::linux::fs::Timespec;
 use crate::linux::iomap::writeback::IoendList;
 use crate::linux::jbd2::Tid;
@@ -140,9 +140,7 @@ impl Map {
         // An eighth for leaves: 84 records at least fill one, and one is unshared for 32 blocks. The rest is a
         // path that splits at every level while every level is unshared.
         let levels = u64::from(file.fork.height()).saturating_add(2);
-        blocks
-            .saturating_add(blocks / 8)
-            .saturating_add(2 * levels)
+        blocks.saturating_add(blocks / 8).saturating_add(2 * levels)
     }
 }
 

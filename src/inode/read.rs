@@ -54,7 +54,8 @@ pub(crate) fn get_linked(sb: &Super, ino: Ino) -> Result<ARef<Inode>> {
 }
 
 fn time(at: FsBlock, t: Time) -> CoreResult<Timespec> {
-    Timespec::new(t.seconds, t.nanoseconds).ok_or(CoreError::Corrupt(at, "nanoseconds out of range"))
+    Timespec::new(t.seconds, t.nanoseconds)
+        .ok_or(CoreError::Corrupt(at, "nanoseconds out of range"))
 }
 
 fn load(sb: &Super, ino: Ino, new: &mut NewInode<crate::super_block::Cowfs>) -> CoreResult {
@@ -66,8 +67,8 @@ fn load(sb: &Super, ino: Ino, new: &mut NewInode<crate::super_block::Cowfs>) -> 
     let Some(file_type) = mode.file_type() else {
         return Err(CoreError::Corrupt(block, "inode of no known type"));
     };
-    let size = i64::try_from(core.size)
-        .map_err(|_| CoreError::Corrupt(block, "inode too large"))?;
+    let size =
+        i64::try_from(core.size).map_err(|_| CoreError::Corrupt(block, "inode too large"))?;
 
     new.set_owner(core.uid, core.gid)
         .set_size(size)

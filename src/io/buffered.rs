@@ -11,12 +11,12 @@ use crate::inode::Map;
 use crate::io::Mapper;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
+use crate::libcowfs::store::Reader;
 use crate::linux::iomap::{buffered, Flags, Iomap, MapFlags, MapType, Operations};
 use crate::room::{self, Effort};
 use crate::super_block::Cowfs;
 use crate::view::View;
 use crate::volume::Inode;
-use crate::libcowfs::store::Reader;
 use kernel::prelude::*;
 
 /// Most blocks reserved at a time.

@@ -108,11 +108,17 @@ impl Operations for Write {
             } else {
                 data.map()
             };
-            let target = cow::target(&view, locked.file_ref()?, range)
-                .map_err(|e| error::report(sb, e))?;
+            let target =
+                cow::target(&view, locked.file_ref()?, range).map_err(|e| error::report(sb, e))?;
             if in_place(&view, inode, range, &target, map) {
                 if flags.contains(Flags::OVERWRITE_ONLY)
-                    && matches!(target, Target::InPlace { unwritten: true, .. })
+                    && matches!(
+                        target,
+                        Target::InPlace {
+                            unwritten: true,
+                            ..
+                        }
+                    )
                 {
                     return Err(EAGAIN);
                 }

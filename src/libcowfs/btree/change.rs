@@ -50,10 +50,13 @@ impl Spares {
         O: Owner<X>,
     {
         let mut blocks = [FsBlock::NULL; 2 * MAX_HEIGHT + 1];
-        let mut have = 0;
-        for block in blocks.iter_mut().take(count) {
+        for have in 0..count {
             match owner.alloc(tx, near) {
-                Ok(at) => *block = at,
+                Ok(at) => {
+                    if let Some(block) = blocks.get_mut(have) {
+                        *block = at;
+                    }
+                }
                 Err(error) => {
                     for &block in blocks.iter().take(have) {
                         owner.free(tx, block)?;
@@ -61,7 +64,6 @@ impl Spares {
                     return Err(error);
                 }
             }
-            have += 1;
         }
         Ok(Self { blocks, next: 0 })
     }

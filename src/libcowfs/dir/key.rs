@@ -20,7 +20,7 @@ use super::siphash::siphash;
 pub const COLLISIONS: u64 = 1 << 8;
 
 /// Positions below this one are for `.` and `..`.
-pub const FIRST: u64 = COLLISIONS;
+pub(super) const FIRST: u64 = COLLISIONS;
 
 /// The position beyond the last entry.
 pub const END: u64 = i64::MAX as u64;
