@@ -49,24 +49,34 @@ unsafe impl Send for SharedBytes<'_> {}
 // SAFETY: As above.
 unsafe impl Sync for SharedBytes<'_> {}
 
+/// Defines load and store of an integer: at a multiple of its size inline, else from two halves.
 macro_rules! scalar {
-    ($load:ident, $store:ident, $int:ident, $half:ident, $load_half:ident, $store_half:ident) => {
+    (
+        $int:ident: $load:ident, $load_halves:ident, $store:ident, $store_halves:ident;
+        $half:ident: $load_half:ident, $store_half:ident
+    ) => {
         #[doc = concat!("Loads the little-endian `", stringify!($int), "` at `offset`.")]
-        #[inline]
-        pub fn $load(&self, offset: usize) -> Option<$int> {
+        #[inline(always)]
+        pub fn $load(self, offset: usize) -> Option<$int> {
             const SIZE: usize = size_of::<$int>();
             // OVERFLOW: `len >= MIN_LEN >= SIZE` by the type invariant.
             if offset > self.len.wrapping_sub(SIZE) {
                 return None;
             }
-            if offset % SIZE == 0 {
-                // SAFETY: `offset + SIZE <= len`, so the pointer stays within the memory of the type
-                // invariant; it is aligned, since `ptr` and `offset` both are. Races are dealt with
-                // in the module's documentation.
-                let value = unsafe { self.ptr.as_ptr().add(offset).cast::<$int>().read_volatile() };
-                return Some($int::from_le(value));
+            if offset % SIZE != 0 {
+                return self.$load_halves(offset);
             }
-            const HALF: usize = SIZE / 2;
+            // SAFETY: `offset + SIZE <= len`, so the pointer stays within the memory of the type
+            // invariant; it is aligned, since `ptr` and `offset` both are. Races are dealt with in the
+            // module's documentation.
+            let value = unsafe { self.ptr.as_ptr().add(offset).cast::<$int>().read_volatile() };
+            Some($int::from_le(value))
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn $load_halves(self, offset: usize) -> Option<$int> {
+            const HALF: usize = size_of::<$half>();
             let low = $int::from(self.$load_half(offset)?);
             let high = $int::from(self.$load_half(offset.wrapping_add(HALF))?);
             Some(low | high << $half::BITS)
@@ -75,21 +85,27 @@ macro_rules! scalar {
         #[doc = concat!("Stores `value` as little-endian `", stringify!($int), "` at `offset`.")]
         ///
         /// Returns whether that is inside.
-        #[inline]
-        pub fn $store(&self, offset: usize, value: $int) -> bool {
+        #[inline(always)]
+        pub fn $store(self, offset: usize, value: $int) -> bool {
             const SIZE: usize = size_of::<$int>();
             // OVERFLOW: `len >= MIN_LEN >= SIZE` by the type invariant.
             if offset > self.len.wrapping_sub(SIZE) {
                 return false;
             }
-            if offset % SIZE == 0 {
-                // SAFETY: As for the load.
-                let at = unsafe { self.ptr.as_ptr().add(offset).cast::<$int>() };
-                // SAFETY: As for the load.
-                unsafe { at.write_volatile(value.to_le()) };
-                return true;
+            if offset % SIZE != 0 {
+                return self.$store_halves(offset, value);
             }
-            const HALF: usize = SIZE / 2;
+            // SAFETY: As for the load.
+            let at = unsafe { self.ptr.as_ptr().add(offset).cast::<$int>() };
+            // SAFETY: As for the load.
+            unsafe { at.write_volatile(value.to_le()) };
+            true
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn $store_halves(self, offset: usize, value: $int) -> bool {
+            const HALF: usize = size_of::<$half>();
             // CAST: The low half is meant.
             self.$store_half(offset, value as $half)
                 && self.$store_half(offset.wrapping_add(HALF), (value >> $half::BITS) as $half)
@@ -117,13 +133,13 @@ impl<'a> SharedBytes<'a> {
     /// The number of bytes.
     #[inline]
     #[allow(clippy::len_without_is_empty)] // Never empty, by the type invariant.
-    pub fn len(&self) -> usize {
+    pub fn len(self) -> usize {
         self.len
     }
 
     /// A pointer to the `len` bytes at `offset`, if they are inside.
-    #[inline]
-    fn range(&self, offset: usize, len: usize) -> Option<*mut u8> {
+    #[inline(always)]
+    fn range(self, offset: usize, len: usize) -> Option<*mut u8> {
         if offset.checked_add(len)? > self.len {
             return None;
         }
@@ -132,16 +148,16 @@ impl<'a> SharedBytes<'a> {
     }
 
     /// Loads the byte at `offset`.
-    #[inline]
-    pub fn load_u8(&self, offset: usize) -> Option<u8> {
+    #[inline(always)]
+    pub fn load_u8(self, offset: usize) -> Option<u8> {
         let at = self.range(offset, 1)?;
         // SAFETY: `range` has checked the bounds; races as in the module's documentation.
         Some(unsafe { at.read_volatile() })
     }
 
     /// Stores `value` at `offset`. Returns whether that is inside.
-    #[inline]
-    pub fn store_u8(&self, offset: usize, value: u8) -> bool {
+    #[inline(always)]
+    pub fn store_u8(self, offset: usize, value: u8) -> bool {
         let Some(at) = self.range(offset, 1) else {
             return false;
         };
@@ -150,13 +166,13 @@ impl<'a> SharedBytes<'a> {
         true
     }
 
-    scalar!(load_u16, store_u16, u16, u8, load_u8, store_u8);
-    scalar!(load_u32, store_u32, u32, u16, load_u16, store_u16);
-    scalar!(load_u64, store_u64, u64, u32, load_u32, store_u32);
+    scalar!(u16: load_u16, load_u16_halves, store_u16, store_u16_halves; u8: load_u8, store_u8);
+    scalar!(u32: load_u32, load_u32_halves, store_u32, store_u32_halves; u16: load_u16, store_u16);
+    scalar!(u64: load_u64, load_u64_halves, store_u64, store_u64_halves; u32: load_u32, store_u32);
 
     /// Copies the bytes at `offset` to `to`. Returns whether they are all inside.
     #[inline]
-    pub fn read_bytes(&self, offset: usize, to: &mut [u8]) -> bool {
+    pub fn read_bytes(self, offset: usize, to: &mut [u8]) -> bool {
         let Some(from) = self.range(offset, to.len()) else {
             return false;
         };
@@ -168,7 +184,7 @@ impl<'a> SharedBytes<'a> {
 
     /// Copies `from` to `offset`. Returns whether it fits inside.
     #[inline]
-    pub fn write_bytes(&self, offset: usize, from: &[u8]) -> bool {
+    pub fn write_bytes(self, offset: usize, from: &[u8]) -> bool {
         let Some(to) = self.range(offset, from.len()) else {
             return false;
         };
@@ -180,7 +196,7 @@ impl<'a> SharedBytes<'a> {
 
     /// Copies `len` bytes from `from` to `to`, which may overlap. Returns whether both are inside.
     #[inline]
-    pub fn copy_within(&self, from: usize, to: usize, len: usize) -> bool {
+    pub fn copy_within(self, from: usize, to: usize, len: usize) -> bool {
         let (Some(from), Some(to)) = (self.range(from, len), self.range(to, len)) else {
             return false;
         };
@@ -192,7 +208,7 @@ impl<'a> SharedBytes<'a> {
 
     /// Copies `len` bytes from `other`, at `from`, to `to`. Returns whether both are inside.
     #[inline]
-    pub fn copy_from(&self, to: usize, other: SharedBytes<'_>, from: usize, len: usize) -> bool {
+    pub fn copy_from(self, to: usize, other: SharedBytes<'_>, from: usize, len: usize) -> bool {
         let (Some(from), Some(to)) = (other.range(from, len), self.range(to, len)) else {
             return false;
         };
@@ -204,7 +220,7 @@ impl<'a> SharedBytes<'a> {
 
     /// Sets `len` bytes at `offset` to `byte`. Returns whether they are inside.
     #[inline]
-    pub fn fill(&self, offset: usize, len: usize, byte: u8) -> bool {
+    pub fn fill(self, offset: usize, len: usize, byte: u8) -> bool {
         let Some(to) = self.range(offset, len) else {
             return false;
         };
@@ -216,7 +232,7 @@ impl<'a> SharedBytes<'a> {
 
     /// Whether the bytes at `offset` are these. [`None`] if they are not all inside.
     #[inline]
-    pub fn equals(&self, offset: usize, bytes: &[u8]) -> Option<bool> {
+    pub fn equals(self, offset: usize, bytes: &[u8]) -> Option<bool> {
         let at = self.range(offset, bytes.len())?;
         // SAFETY: `range` has checked the bounds. The call is opaque, see the module's
         // documentation.
@@ -229,7 +245,7 @@ impl<'a> SharedBytes<'a> {
     ///
     /// [`None`] if they are not all inside.
     #[inline]
-    pub fn crc32c(&self, crc: u32, offset: usize, len: usize) -> Option<u32> {
+    pub fn crc32c(self, crc: u32, offset: usize, len: usize) -> Option<u32> {
         let at = self.range(offset, len)?;
         // SAFETY: `range` has checked the bounds; the C function is opaque to Rust.
         Some(unsafe { crc32c::crc32c_raw(crc, at, len) })

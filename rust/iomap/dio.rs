@@ -191,7 +191,7 @@ fn done<F: FileSystem>(iocb: &mut Kiocb<'_, F>, ret: isize) -> Result<usize> {
 
 /// Reads, the quick way: at most one block, aligned, inside the file, and in one extent.
 ///
-/// Returns as [`rw`], which is to be used if this fails with `ENOTBLK`.
+/// Returns as [`rw`], which is to be used if this fails with `ENOTBLK`. [`Operations::end`] is not called.
 pub fn read_simple<O: Operations>(
     iocb: &mut Kiocb<'_, O::FileSystem>,
     iter: &mut IovIter,
