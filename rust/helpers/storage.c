@@ -11,6 +11,7 @@
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
 #include <linux/string.h>
+#include <linux/version.h>
 #include <linux/workqueue.h>
 
 /*
@@ -178,7 +179,9 @@ __rust_helper bool rust_helper_bdev_read_only(struct block_device *bdev)
 
 __rust_helper void rust_helper_bio_clear_complete_in_task(struct bio *bio)
 {
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
 	bio_clear_flag(bio, BIO_COMPLETE_IN_TASK);
+#endif
 }
 
 __rust_helper void rust_helper_iomap_bio_read_folio(struct folio *folio,
@@ -197,7 +200,11 @@ __rust_helper ssize_t rust_helper_iomap_dio_read_simple(struct kiocb *iocb,
 							struct iov_iter *iter,
 							iomap_iter_begin_fn begin)
 {
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
 	return iomap_dio_read_simple(iocb, iter, begin);
+#else
+	return -ENOTBLK;
+#endif
 }
 
 __rust_helper bool rust_helper_llist_add(struct llist_node *node, struct llist_head *head)
