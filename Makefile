@@ -127,7 +127,7 @@ vm:
 	@$(guest) --shell
 
 demo:
-	@$(guest) --timeout 600 --log $(build)/log/demo -- selftests/demo
+	@$(guest) qemu/demo --timeout 600 --log $(build)/log/demo -- ./demo
 
 selftests:
 	@$(guest) $(test_programs) --timeout 1500 --log $(build)/log/selftests -- selftests/run $(TESTS)
