@@ -18,7 +18,7 @@
 //! is always put into the leaf whose range holds its key. No node is empty; a tree without records
 //! has no node.
 //!
-//! * [`Tree`] names a tree: the kind of its blocks and the layout of its leaves ([`array`] for records of one
+//! * [`Tree`] names a tree: the kind of its blocks and the layout of its leaves ([`mod@array`] for records of one
 //!   size, [`slotted`] for names).
 //! * [`Cursor`] finds records and walks over them (`cursor.rs`).
 //! * [`Cursor::splice`] is the one way to change a tree: it exchanges some records of one leaf for others, and

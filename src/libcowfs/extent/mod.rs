@@ -19,7 +19,7 @@
 //! ([`refcount`](super::space::refcount)). A clone gets the source's root pointer, which is one reference more
 //! to the root node, whatever the size of the file; from then on a block may be shared with the
 //! other file because its own count is above one, or because that of any node above it is. A write
-//! copies the nodes on its path that are shared ([`change`](super::btree)), and only then are the blocks below
+//! copies the nodes on its path that are shared ([`btree`](super::btree)), and only then are the blocks below
 //! counted singly:
 //!
 //! ```text
@@ -40,7 +40,7 @@
 //! nor is a clone, has epoch 0, as have the nodes it made; all its nodes are such ones.)
 //!
 //! **Steps.** Every function that changes a fork does one bounded step in the transaction given, which it
-//! first asks for the blocks that takes ([`cost`]), and says how far it came. Between steps everything is
+//! first asks for the blocks that takes (`cost.rs`), and says how far it came. Between steps everything is
 //! consistent, so the caller may end the transaction and begin another. If a step fails with `NeedCredits` or
 //! `NoSpace`, nothing was changed. After any other, [`Fork::changed`] tells whether the inode must be stored, in the
 //! same transaction.

@@ -304,13 +304,15 @@ impl Reader for MemStore {
     }
 }
 
+/// What a block was before a transaction changed it, if it was anything.
+type Before = Option<(Buf, Box<[u8]>)>;
+
 /// A transaction on a [`MemStore`]. Dropping it is a crash.
 #[derive(Debug)]
 pub struct MemTx<'a> {
     store: &'a MemStore,
     id: u64,
-    /// What the blocks this transaction changed were before; `None` is nothing.
-    before: HashMap<FsBlock, Option<(Buf, Box<[u8]>)>>,
+    before: HashMap<FsBlock, Before>,
     touched: usize,
     granted: usize,
     limit: usize,

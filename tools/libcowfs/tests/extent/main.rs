@@ -6,6 +6,7 @@
 #[path = "../space/census.rs"]
 mod census;
 mod check;
+mod damage;
 mod limits;
 mod model;
 mod world;

@@ -107,15 +107,15 @@ fn play(block_shift: u8, groups: u32, group: u32, ops: Vec<Op>, seed: u64, crash
 }
 
 /// A sample; `PROPTEST_CASES` asks for more.
-fn config() -> ProptestConfig {
+pub fn config(cases: u32) -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
-        None => ProptestConfig::with_cases(32),
+        None => ProptestConfig::with_cases(cases),
     }
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(32))]
 
     #[test]
     fn clones_are_as_good_as_copies(ops in ops(), seed in any::<u64>()) {
