@@ -171,7 +171,7 @@ pub(crate) fn reserve(
 }
 
 /// The CoW extent size in blocks.
-fn hint(view: &View<'_>, map: &Map) -> u32 {
+pub(crate) fn window(view: &View<'_>, map: &Map) -> u32 {
     match map.cow_extent_size {
         0 => view.volume().options.cow_extent_size,
         size => size,
@@ -179,7 +179,8 @@ fn hint(view: &View<'_>, map: &Map) -> u32 {
 }
 
 /// Gives the first blocks of `range`, which all go through the CoW fork, blocks if they have none, and marks them
-/// as written by the caller's I/O. Returns what was marked.
+/// as written by the caller's I/O. Returns what was marked. Blocks are staged around them too, up to the borders of a
+/// window of `window` blocks.
 ///
 /// # Errors
 ///
@@ -189,6 +190,7 @@ pub(crate) fn stage(
     inode: &Inode,
     map: &mut Map,
     range: FileRange,
+    window: u32,
 ) -> CoreResult<Staged> {
     let (state, run) = map
         .file()
@@ -196,15 +198,21 @@ pub(crate) fn stage(
         .cow
         .lookup(range.start, range.len);
     if !matches!(state, Some(State::Unwritten(_) | State::Real(_))) {
-        allocate(view, inode, map, FileRange::new(range.start, run))?;
+        let hole = FileRange::new(range.start, run);
+        allocate(view, inode, map, hole, window)?;
     }
     let file = map.file().map_err(|_| Error::Invalid)?;
     file.cow.mark(range)
 }
 
 /// Stages blocks for the beginning of `range`, which has none, and around it.
-fn allocate(view: &View<'_>, inode: &Inode, map: &mut Map, range: FileRange) -> CoreResult {
-    let hint = hint(view, map);
+fn allocate(
+    view: &View<'_>,
+    inode: &Inode,
+    map: &mut Map,
+    range: FileRange,
+    window: u32,
+) -> CoreResult {
     let file = map.file().map_err(|_| Error::Invalid)?;
     if file.cow.is_empty() {
         view.volume()
@@ -212,7 +220,7 @@ fn allocate(view: &View<'_>, inode: &Inode, map: &mut Map, range: FileRange) -> 
             .add(inode)
             .map_err(|_| Error::NoMemory)?;
     }
-    let Some(gap) = file.cow.gap(range, hint, FileRange::ALL) else {
+    let Some(gap) = file.cow.gap(range, window, FileRange::ALL) else {
         return Ok(());
     };
     // What nobody asked for is taken only if there is plenty.

@@ -73,7 +73,8 @@ fn staged(
         return Ok(());
     };
     let range = FileRange::new(range.start, len.min(range.len));
-    let staged = cow::stage(view, inode, locked, range)?;
+    let window = cow::window(view, locked);
+    let staged = cow::stage(view, inode, locked, range, window)?;
     Mapper::new(view, map).mapped(
         FileRange::new(staged.file, u64::from(staged.len)),
         staged.disk,

@@ -65,7 +65,8 @@ fn place(
         Mapper::new(view, map).hole(FileRange::new(range.start, run));
         return Ok(());
     }
-    let staged = cow::stage(view, inode, locked, range)?;
+    // What else is to be written is reserved already: there is nothing to speculate about.
+    let staged = cow::stage(view, inode, locked, range, 1)?;
     Mapper::new(view, map).mapped(
         FileRange::new(staged.file, u64::from(staged.len)),
         staged.disk,
