@@ -26,6 +26,7 @@ cd "$objtree"
 # its sed step, as kbuild's make would have expanded it.
 recorded() {
 	sed -n "s@^savedcmd_rust/bindings/$1.rs := @@p" "rust/bindings/.$1.rs.cmd" |
+		# shellcheck disable=SC2016 # make's syntax, not the shell's
 		sed 's/\$(pound)/#/g; s/ ; sed -Ei .*//'
 }
 
