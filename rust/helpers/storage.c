@@ -56,11 +56,6 @@ __rust_helper void rust_helper_lock_buffer(struct buffer_head *bh)
 	lock_buffer(bh);
 }
 
-__rust_helper bool rust_helper_trylock_buffer(struct buffer_head *bh)
-{
-	return trylock_buffer(bh);
-}
-
 __rust_helper void rust_helper_wait_on_buffer(struct buffer_head *bh)
 {
 	wait_on_buffer(bh);
@@ -163,11 +158,6 @@ __rust_helper bool rust_helper_bdev_rot(struct block_device *bdev)
 __rust_helper bool rust_helper_bdev_write_cache(struct block_device *bdev)
 {
 	return bdev_write_cache(bdev);
-}
-
-__rust_helper bool rust_helper_bdev_fua(struct block_device *bdev)
-{
-	return bdev_fua(bdev);
 }
 
 __rust_helper bool rust_helper_bdev_read_only(struct block_device *bdev)
