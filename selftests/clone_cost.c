@@ -54,7 +54,7 @@ TEST_F(fs, same_for_many_extents)
 	ASSERT_TRUE(cost(many, &clone_many, &delete_many));
 	ksft_print_msg("sectors written by a clone: %lu for 1 extent, %lu for %d; by its deletion: %lu, %lu\n",
 		       clone_one, clone_many, MANY, delete_one, delete_many);
-	if (strcmp(getenv("FSTYP") ?: "", "cowfs"))
+	if (!is_cowfs())
 		SKIP(return, "only cowfs promises this");
 	/* A handful of metadata blocks, through the journal. */
 	EXPECT_LE(clone_many, clone_one + 256);
@@ -80,7 +80,7 @@ TEST_F(fs, first_write_unshares_one_path)
 	ksft_print_msg("sectors written by the first write: %lu\n", sectors);
 	EXPECT_TRUE(holds(dst, 2, MANY * self->blk, self->blk));
 	EXPECT_TRUE(holds(src, 1, 0, self->blk));
-	if (strcmp(getenv("FSTYP") ?: "", "cowfs"))
+	if (!is_cowfs())
 		SKIP(return, "only cowfs promises this");
 	EXPECT_LE(sectors, 200 * (uint64_t)self->blk / 512);
 	close(src);

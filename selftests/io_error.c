@@ -42,7 +42,8 @@ static int64_t free_bytes(void)
 
 static bool given_back(void *arg)
 {
-	return free_bytes() >= *(int64_t *)arg;
+	/* Others may keep what is staged for minutes. */
+	return free_bytes() >= *(int64_t *)arg || !is_cowfs();
 }
 
 TEST_F(fs, direct_write_to_a_clone)
@@ -111,6 +112,7 @@ TEST_F(fs, writeback_of_a_clone)
 {
 	const off_t b = self->blk, size = 64 * b;
 	int src = make_file("src", 1, size), dst = open("dst", O_CREAT | O_RDWR, 0644);
+	int other = open("dst", O_RDONLY);
 	int64_t before;
 
 	ASSERT_OK(clone_file(dst, src));
@@ -121,9 +123,11 @@ TEST_F(fs, writeback_of_a_clone)
 	EXPECT_ERRNO(EIO, sync_file_range(dst, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE |
 					  SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
 	ASSERT_EQ(0, healthy());
-	/* It is told once by fsync, as well. */
-	EXPECT_ERRNO(EIO, fsync(dst));
+	/* Everyone who has it open is told, once. */
+	EXPECT_ERRNO(EIO, fsync(other));
+	EXPECT_OK(fsync(other));
 	EXPECT_OK(fsync(dst));
+	close(other);
 	drop_caches();
 	EXPECT_TRUE(holds_by_all_ways("dst", 1, 0, size));
 	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));
@@ -149,7 +153,6 @@ TEST_F(fs, writeback_of_new_blocks)
 	EXPECT_ERRNO(EIO, sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE |
 					  SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
 	ASSERT_EQ(0, healthy());
-	EXPECT_ERRNO(EIO, fsync(fd));
 	drop_caches();
 	/* Lost, but nobody else's: zeros. */
 	EXPECT_TRUE(holds_zeros(fd, 0, 32 * b));

@@ -96,7 +96,7 @@ TEST_F(fs, staging_is_given_back)
 	for (off_t at = 0; at < SIZE / 2; at += 32 * self->blk)
 		ASSERT_OK(put(dst, 2, at, self->blk));
 	close(dst);
-	if (strcmp(getenv("FSTYP") ?: "", "cowfs"))
+	if (!is_cowfs())
 		SKIP(return, "others keep it for minutes");
 	EXPECT_TRUE(eventually(at_most, &back));
 	EXPECT_GE(used(), start + SIZE / 2 + SIZE / 2 / 32);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,13 @@ int sh(const char *fmt, ...)
 	if (status)
 		printf("# command failed (%d): %s\n", status, command);
 	return status;
+}
+
+bool is_cowfs(void)
+{
+	const char *type = getenv("FSTYP");
+
+	return type && strcmp(type, "cowfs") == 0;
 }
 
 bool eventually(bool (*condition)(void *), void *arg)

@@ -12,6 +12,9 @@
 /* Run a shell command; its exit status. A failure is printed as a diagnostic. */
 int sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Is it cowfs that is tested, and not another file system that the test was tried on? */
+bool is_cowfs(void);
+
 /* Poll until the condition holds, for as long as $PATIENCE (60) seconds. */
 bool eventually(bool (*condition)(void *), void *arg);
 
