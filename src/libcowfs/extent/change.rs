@@ -33,6 +33,14 @@ pub(super) enum Target {
     Written(FsBlock),
 }
 
+/// Map this range to that.
+#[derive(Clone, Copy)]
+struct Wish {
+    from: FileBlock,
+    end: FileBlock,
+    target: Target,
+}
+
 impl Target {
     fn blocks(self) -> Option<(FsBlock, bool)> {
         match self {
@@ -139,10 +147,12 @@ impl Fork {
         if from >= end {
             return Err(Error::Invalid);
         }
-        let edit = match self.map {
-            Map::Inline(..) => self.map_inline(tx, ino, from, end, target)?,
-            Map::Tree(root) => self.map_tree(tx, ino, root, from, end, target)?,
-        };
+        let mut edit = Edit::new();
+        let wish = Wish { from, end, target };
+        match self.map {
+            Map::Inline(..) => self.map_inline(tx, ino, wish, &mut edit)?,
+            Map::Tree(root) => self.map_tree(tx, ino, root, wish, &mut edit)?,
+        }
         let done = edit.end.since(from);
         if edit.is_nothing() {
             return Ok(done);
@@ -161,55 +171,58 @@ impl Fork {
         Ok(done)
     }
 
+    // Not inlined, as is the next: together they would take too much of the kernel's stack.
+    #[inline(never)]
     fn map_tree<T: Transaction>(
         &mut self,
         tx: &mut T,
         ino: Ino,
         mut root: Root,
-        from: FileBlock,
-        end: FileBlock,
-        target: Target,
-    ) -> Result<Edit> {
+        wish: Wish,
+        edit: &mut Edit,
+    ) -> Result {
+        let Wish { from, end, target } = wish;
         let mut cursor = Cursor::<Extents, T::Buf>::new();
         cursor.seek(tx, root, from.0)?;
         let end = end_in_leaf(&cursor, from, end.since(from));
-        let edit = leaf(tx.geometry(), &cursor)?.plan(from, end, target.blocks())?;
+        leaf(tx.geometry(), &cursor)?.plan(edit, from, end, target.blocks())?;
         if edit.is_nothing() {
-            return Ok(edit);
+            return Ok(());
         }
         let shared = match self.shared {
             true => shared_levels(tx, &cursor, self.epoch)?,
             false => 0,
         };
-        let tree = cost::splice(tx, &cursor, &edit, shared)?;
-        tx.need(tree + self.cost(tx, &edit, from, target))?;
+        let tree = cost::splice(tx, &cursor, edit, shared)?;
+        tx.need(tree + self.cost(tx, edit, wish))?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,
             blocks: &mut self.blocks,
             shared: self.shared,
         };
-        referred(tx, &edit, from, target, |tx| {
+        referred(tx, edit, wish, |tx| {
             cursor.set_shared(shared);
             cursor.splice(tx, &mut nodes, &mut root, edit.at, edit.remove, edit.add())
         })?;
         self.set_root(root);
-        Ok(edit)
+        Ok(())
     }
 
+    #[inline(never)]
     fn map_inline<T: Transaction>(
         &mut self,
         tx: &mut T,
         ino: Ino,
-        from: FileBlock,
-        end: FileBlock,
-        target: Target,
-    ) -> Result<Edit> {
-        let edit = self
-            .list(tx.geometry(), from)
-            .plan(from, end, target.blocks())?;
+        wish: Wish,
+        edit: &mut Edit,
+    ) -> Result {
+        let Wish { from, end, target } = wish;
+        let list = self.list(tx.geometry(), from);
+        list.plan(edit, from, end, target.blocks())?;
+        drop(list);
         if edit.is_nothing() {
-            return Ok(edit);
+            return Ok(());
         }
         let mut new = [Extent::NONE; INLINE_EXTENTS + 2];
         let before = self.inline().get(..edit.at).unwrap_or_default();
@@ -228,36 +241,36 @@ impl Fork {
         let used = new.get(..count).unwrap_or_default();
         let mut extents = [Extent::NONE; INLINE_EXTENTS];
         if let Some(to) = extents.get_mut(..count) {
-            tx.need(self.cost(tx, &edit, from, target))?;
-            referred(tx, &edit, from, target, |_| Ok(()))?;
+            tx.need(self.cost(tx, edit, wish))?;
+            referred(tx, edit, wish, |_| Ok(()))?;
             to.copy_from_slice(used);
             self.map = Map::Inline(count, extents);
-            return Ok(edit);
+            return Ok(());
         }
-        tx.need(self.cost(tx, &edit, from, target) + credits::COMMIT + 1)?;
+        tx.need(self.cost(tx, edit, wish) + credits::COMMIT + 1)?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,
             blocks: &mut self.blocks,
             shared: self.shared,
         };
-        let block = referred(tx, &edit, from, target, |tx| nodes.alloc(tx, FsBlock::NULL))?;
+        let block = referred(tx, edit, wish, |tx| nodes.alloc(tx, FsBlock::NULL))?;
         let leaf = tx.create(block, Kind::Extent, ino.0)?;
         leaf.set_u64(header::EPOCH, self.epoch);
         Array::<Extent>::splice(&leaf, 0, 0, used);
         self.map = Map::Tree(Root { block, height: 1 });
-        Ok(edit)
+        Ok(())
     }
 
     /// Blocks a step may change, besides those of the tree.
-    fn cost<T: Transaction>(&self, tx: &T, edit: &Edit, from: FileBlock, target: Target) -> u32 {
+    fn cost<T: Transaction>(&self, tx: &T, edit: &Edit, wish: Wish) -> u32 {
         let geometry = tx.geometry();
         let release = |len| cost::release(geometry, self.shared, len);
         let old = edit.old().iter().map(|old| release(old.len));
-        let new = match target {
+        let new = match wish.target {
             // References that are added, and taken again if there is no space.
             Target::Shared(_) => {
-                let len = edit.end.since(from) as u32;
+                let len = edit.end.since(wish.from) as u32;
                 cost::share(geometry, len) + release(len)
             }
             Target::Written(_) => return CALLER,
@@ -272,14 +285,13 @@ impl Fork {
 fn referred<T: Transaction, V>(
     tx: &mut T,
     edit: &Edit,
-    from: FileBlock,
-    target: Target,
+    wish: Wish,
     change: impl FnOnce(&mut T) -> Result<V>,
 ) -> Result<V> {
-    let Target::Shared(disk) = target else {
+    let Target::Shared(disk) = wish.target else {
         return change(tx);
     };
-    let len = edit.end.since(from) as u32;
+    let len = edit.end.since(wish.from) as u32;
     share(tx, disk, len)?;
     match change(tx) {
         Err(Error::NoSpace) => {

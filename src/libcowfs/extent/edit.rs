@@ -67,25 +67,19 @@ impl<F: Fn(usize) -> Option<Extent>> List<'_, F> {
         self.extent(self.index)
     }
 
-    /// Plans to map the blocks `[from, end)` to `new`, or to nothing.
+    /// Plans to map the blocks `[from, end)` to `new`, or to nothing, in the empty `edit`.
     pub(super) fn plan(
         &self,
+        edit: &mut Edit,
         from: FileBlock,
         end: FileBlock,
         new: Option<(FsBlock, bool)>,
-    ) -> Result<Edit> {
+    ) -> Result {
         let first = self.index - usize::from(self.covering(from)?.is_some());
-        let mut edit = Edit {
-            end: match new {
-                Some(_) => end.min(from.add(u64::from(MAX_LEN))),
-                None => end,
-            },
-            at: first,
-            remove: 0,
-            add: [Extent::NONE; 3],
-            adds: 0,
-            old: [Extent::NONE; MAX_OLD],
-            olds: 0,
+        edit.at = first;
+        edit.end = match new {
+            Some(_) => end.min(from.add(u64::from(MAX_LEN))),
+            None => end,
         };
         let mut reached = FileBlock(0);
         let mut after = None;
@@ -133,11 +127,24 @@ impl<F: Fn(usize) -> Option<Extent>> List<'_, F> {
         if let Some(after) = after {
             edit.push(after);
         }
-        Ok(edit)
+        Ok(())
     }
 }
 
 impl Edit {
+    /// One that changes nothing.
+    pub(super) const fn new() -> Self {
+        Edit {
+            end: FileBlock(0),
+            at: 0,
+            remove: 0,
+            add: [Extent::NONE; 3],
+            adds: 0,
+            old: [Extent::NONE; MAX_OLD],
+            olds: 0,
+        }
+    }
+
     /// Adds an extent, or joins it to the last one.
     fn push(&mut self, extent: Extent) {
         if let Some(last) = self.adds.checked_sub(1).and_then(|n| self.add.get_mut(n)) {
