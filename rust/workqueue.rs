@@ -7,11 +7,11 @@
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
-use core::{ops::Deref, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::{
     prelude::*,
     sync::Arc,
-    workqueue::{HasDelayedWork, HasWork, Queue, Work, WorkItem},
+    workqueue::{HasDelayedWork, HasWork, Queue, RawWorkItem, Work, WorkItem},
 };
 
 use super::bindings;
@@ -45,8 +45,9 @@ impl core::ops::BitOr for Flags {
 
 /// A work queue of one's own.
 ///
-/// Work is queued through [`Queue`], to which this dereferences. Dropping the queue waits for all work
-/// on it, so what is queued must not own the queue.
+/// Dropping the queue waits for all work on it, so what is queued must not own the queue. Delayed work
+/// must be put on one of the system's queues, from which it can queue other work here: a timer does not
+/// know when its queue goes.
 ///
 /// # Invariants
 ///
@@ -76,6 +77,15 @@ impl OwnedQueue {
         self.0.as_ptr()
     }
 
+    /// Queues a work item, as [`Queue::enqueue`] does.
+    pub fn enqueue<W, const ID: u64>(&self, work: W) -> W::EnqueueOutput
+    where
+        W: RawWorkItem<ID> + Send + 'static,
+    {
+        // SAFETY: By the type invariant, the queue is valid; it is used here only.
+        unsafe { Queue::from_raw(self.0.as_ptr()) }.enqueue(work)
+    }
+
     /// Waits for all work queued up to now.
     pub fn flush(&self) {
         // SAFETY: By the type invariant.
@@ -88,16 +98,6 @@ impl OwnedQueue {
     pub fn drain(&self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::drain_workqueue(self.0.as_ptr()) };
-    }
-}
-
-impl Deref for OwnedQueue {
-    type Target = Queue;
-
-    #[inline]
-    fn deref(&self) -> &Queue {
-        // SAFETY: By the type invariant, the queue is valid as long as `self`.
-        unsafe { Queue::from_raw(self.0.as_ptr()) }
     }
 }
 
