@@ -194,7 +194,8 @@ fn impossible_records() {
         size: 3,
         ..Core::default()
     };
-    let check = |file_type: FileType, change: &dyn Fn(&dyn Fn(usize, u64, usize))| {
+    type Store<'a> = &'a dyn Fn(usize, u64, usize);
+    let check = |file_type: FileType, change: &dyn Fn(Store<'_>)| {
         let format = TYPES.iter().find(|(is, _)| *is == file_type).unwrap().1;
         let (ino, done) = make(&store, format, |tx, ino, at| {
             let (buf, _) = inodes::read(tx, ino)?;
