@@ -346,6 +346,14 @@ damages! {
         let last = i.child(root, 2).0;
         i.edit(root, |b| put64(b, FIRST + 8, last));
     } => "do not belong in place";
+    epoch_of_the_future: |i| i.edit_inode("tree", |b| put64(b, inode::EPOCH, 1000))
+        => "is of epoch 1000, which has not begun";
+    node_of_the_future: |i| i.edit(i.tree("tree-copy"), |b| put64(b, header::EPOCH, 1000))
+        => "extent tree node", "is of epoch 1000, which has not begun";
+    shared_node_of_own_epoch: |i| {
+        let epoch = u64_at(&i.inode("tree"), inode::EPOCH);
+        i.edit(i.tree("tree"), |b| put64(b, header::EPOCH, epoch));
+    } => "is shared, but of the file's own epoch";
     extent_tree_loop: |i| {
         let root = i.tree("tree").0;
         i.edit(FsBlock(root), |b| put64(b, FIRST + 8, root));

@@ -22,6 +22,7 @@ use cowfs_image::volume::Buf;
 pub fn volume(buf: &Buf, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "free       {} blocks", buf.u64(volume::FREE))?;
     writeln!(out, "inodes     {}", buf.u64(volume::INODES))?;
+    writeln!(out, "epoch      {}", buf.u64(volume::EPOCH))?;
     root("orphans", buf, volume::ORPHAN_ROOT, out)
 }
 
@@ -159,9 +160,10 @@ fn inode(buf: &Buf, at: usize, out: &mut dyn Write) -> Result<()> {
         }
         Some(format @ (Format::ExtentTree | Format::Directory)) => writeln!(
             out,
-            "  {format:?} with root {}, height {}",
+            "  {format:?} with root {}, height {}, epoch {}",
             buf.u64(at + inode::ROOT),
-            buf.u8(at + inode::HEIGHT)
+            buf.u8(at + inode::HEIGHT),
+            buf.u64(at + inode::EPOCH)
         )?,
         Some(Format::Symlink) => {
             let mut target = vec![0; count.min(inode::INLINE_SIZE)];
@@ -195,6 +197,9 @@ fn extent(buf: &Buf, at: usize, out: &mut dyn Write) -> Result<()> {
 pub fn node(kind: Kind, buf: &Buf, out: &mut dyn Write) -> Result<()> {
     let (level, count) = (node::level(buf), node::count(buf));
     writeln!(out, "level      {level}\nrecords    {count}")?;
+    if kind == Kind::Extent {
+        writeln!(out, "epoch      {}", node::epoch(buf))?;
+    }
     for index in 0..count {
         if level > 0 {
             let branch: node::Branch = Array::get(buf, index);

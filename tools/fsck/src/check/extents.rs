@@ -26,6 +26,8 @@ pub struct Span {
     level: usize,
     /// The first key: of an interior node exactly the separator it must have.
     first: u64,
+    /// The epoch in which the node was made.
+    epoch: u64,
     sums: Sums,
 }
 
@@ -54,6 +56,8 @@ impl Sums {
 /// The file being checked.
 struct File {
     ino: Ino,
+    /// Nodes made in this epoch are the file's alone.
+    epoch: u64,
     /// It is marked as sharing blocks.
     marked: bool,
     /// It was reported as sharing blocks without the mark.
@@ -66,10 +70,17 @@ impl Checker<'_> {
     pub(super) fn check_fork(&mut self, place: &Place<'_>) -> Option<u64> {
         let mut file = File {
             ino: place.ino,
+            epoch: place.u64(inode::EPOCH),
             marked: place.u32(inode::FLAGS) & inode::FLAG_SHARED != 0,
             reported: false,
         };
         let who = place.who();
+        if self.last_epoch.is_some_and(|last| file.epoch > last) {
+            self.wrong(
+                who,
+                format_args!("is of epoch {}, which has not begun yet", file.epoch),
+            );
+        }
         let sums = if place.u8(inode::FORMAT) == Format::Extents as u8 {
             let count = usize::from(place.u16(inode::COUNT));
             let root = self.root_of(place);
@@ -145,6 +156,7 @@ impl Checker<'_> {
         self.check_mark(file, at, 1);
         if let Some(span) = self.spans.get(&at).copied() {
             self.usage.again(at);
+            self.check_node_epoch(file, at, span.epoch);
             let starts_well = if level > 0 {
                 span.first == range.from
             } else {
@@ -173,8 +185,13 @@ impl Checker<'_> {
             blocks: 1,
             ..Sums::default()
         };
-        let mut first = range.from;
-        match self.node(who, Kind::Extent, at, level, range) {
+        let (mut first, mut epoch) = (range.from, 0);
+        let buf = self.node(who, Kind::Extent, at, level, range);
+        if let Some(buf) = &buf {
+            epoch = node::epoch(buf);
+            self.check_node_epoch(file, at, epoch);
+        }
+        match buf {
             None => sums.partial = true,
             Some(buf) if level == 0 => {
                 first = buf.u64(record(&buf, Kind::Extent, 0));
@@ -187,8 +204,35 @@ impl Checker<'_> {
                 }
             }
         }
-        self.spans.insert(at, Span { level, first, sums });
+        let span = Span {
+            level,
+            first,
+            epoch,
+            sums,
+        };
+        self.spans.insert(at, span);
         sums
+    }
+
+    /// Checks that a node of the file's own epoch is not shared: nobody will look up its count.
+    fn check_node_epoch(&mut self, file: &File, at: FsBlock, epoch: u64) {
+        let who = Subject::Inode(file.ino);
+        if self.last_epoch.is_some_and(|last| epoch > last) {
+            self.wrong(
+                who,
+                format_args!("extent tree node {at}: is of epoch {epoch}, which has not begun yet"),
+            );
+        }
+        let shared = self.geometry.locate(at).is_some_and(|(ag, block)| {
+            let group = self.groups.get(&ag);
+            group.is_some_and(|group| group.counts.at(block.0, block.0 + 1).0 > 1)
+        });
+        if shared && epoch == file.epoch {
+            self.wrong(
+                who,
+                format_args!("extent tree node {at}: is shared, but of the file's own epoch"),
+            );
+        }
     }
 
     /// Checks `count` extents stored from byte `at` on.

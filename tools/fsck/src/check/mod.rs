@@ -95,6 +95,8 @@ struct Checker<'a> {
     /// What is below each extent tree node.
     spans: HashMap<FsBlock, Span>,
     directories: BTreeMap<Ino, Directory>,
+    /// The last epoch given to a file.
+    last_epoch: Option<u64>,
     /// Inodes on the orphan list.
     orphans: Vec<Ino>,
     /// The volume block's count of free blocks and of inodes.
@@ -118,6 +120,7 @@ pub fn check(volume: &Volume, out: &mut dyn Findings) -> Result<Outcome> {
         inodes: Inodes::new(&geometry),
         spans: HashMap::new(),
         directories: BTreeMap::new(),
+        last_epoch: None,
         orphans: Vec::new(),
         counters: None,
         outcome: Outcome {

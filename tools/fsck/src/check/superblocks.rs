@@ -88,6 +88,7 @@ impl Checker<'_> {
                 return;
             }
         };
+        self.last_epoch = Some(buf.u64(volume::EPOCH));
         self.counters = Some((buf.u64(volume::FREE), buf.u64(volume::INODES)));
         let root = Root {
             block: FsBlock(buf.u64(volume::ORPHAN_ROOT)),
