@@ -178,6 +178,7 @@ impl MemStore {
             freed: Vec::new(),
             free: 0,
             touched: 0,
+            meanwhile: None,
         }
     }
 
@@ -307,8 +308,10 @@ impl Reader for MemStore {
 /// What a block was before a transaction changed it, if it was anything.
 type Before = Option<(Buf, Box<[u8]>)>;
 
+/// What another task does meanwhile, in the same transaction of the journal.
+type Meanwhile<'a> = Box<dyn FnOnce(&mut MemTx<'a>) + 'a>;
+
 /// A transaction on a [`MemStore`]. Dropping it is a crash.
-#[derive(Debug)]
 pub struct MemTx<'a> {
     store: &'a MemStore,
     id: u64,
@@ -318,9 +321,16 @@ pub struct MemTx<'a> {
     limit: usize,
     freed: Vec<(FsBlock, u32)>,
     free: i64,
+    meanwhile: Option<Meanwhile<'a>>,
 }
 
-impl MemTx<'_> {
+impl<'a> MemTx<'a> {
+    /// Has `f` done when credits are asked for the next time: between what a step looked at and
+    /// what it does, another task comes in.
+    pub fn meanwhile(&mut self, f: impl FnOnce(&mut MemTx<'a>) + 'a) {
+        self.meanwhile = Some(Box::new(f));
+    }
+
     /// Number of blocks this transaction has touched.
     pub fn touched(&self) -> usize {
         self.touched
@@ -484,6 +494,9 @@ impl Transaction for MemTx<'_> {
     }
 
     fn need(&mut self, blocks: u32) -> Result {
+        if let Some(f) = self.meanwhile.take() {
+            f(self);
+        }
         let all = self.touched.saturating_add(blocks as usize);
         if all > self.limit {
             return Err(Error::NeedCredits);

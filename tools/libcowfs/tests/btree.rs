@@ -555,6 +555,50 @@ fn removing_merges_nodes() {
 }
 
 #[test]
+fn ranges_emptied_and_filled_again_survive_merging() {
+    let mut random = 88_172_645_463_325_252u64;
+    let mut below = |limit: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) % limit
+    };
+    for _ in 0..40 {
+        let mut model = Model::new(8);
+        (0..600).for_each(|n| model.insert(n * 10));
+        // Nodes lose their first children, and the next ones get keys below their separators.
+        for _ in 0..20 {
+            let from = below(600) * 10;
+            let gone: Vec<u64> = model
+                .map
+                .range(from..)
+                .take(10 + below(100) as usize)
+                .map(|(key, _)| *key)
+                .collect();
+            gone.iter().for_each(|key| model.remove(*key));
+            if let Some(last) = gone.last() {
+                model.insert(last - 3);
+                model.insert(last - 5);
+            }
+            (0..20).for_each(|_| model.insert(below(6000)));
+        }
+        model.check();
+        while !model.map.is_empty() {
+            let from = below(6000);
+            let gone: Vec<u64> = model.map.range(from..).take(5).map(|(k, _)| *k).collect();
+            gone.into_iter().for_each(|key| model.remove(key));
+            if model.map.range(..from).next().is_some() && below(4) == 0 {
+                model.check();
+            }
+            if let Some((&first, _)) = model.map.iter().next() {
+                model.remove(first);
+            }
+        }
+        model.check();
+    }
+}
+
+#[test]
 fn splits_are_foretold() {
     let mut model = Model::new(8);
     for n in 0..3000u64 {

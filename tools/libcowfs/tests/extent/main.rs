@@ -9,4 +9,5 @@ mod check;
 mod damage;
 mod limits;
 mod model;
+mod race;
 mod world;
