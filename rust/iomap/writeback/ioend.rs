@@ -70,7 +70,7 @@ impl Ioend {
 ///
 /// # Invariants
 ///
-/// `head` is a list of ioends of one inode, by their `io_list`, and `work` runs [`IoendList::run`].
+/// `head` is a list of ioends of one inode, by their `io_list`, and `work` runs `run`.
 #[repr(C)]
 #[pin_data]
 pub struct IoendList<W> {
@@ -128,7 +128,7 @@ impl<W: WritebackOps> IoendList<W> {
     ///
     /// # Safety
     ///
-    /// To be called by the block layer only, for a bio set up by [`IoendList::attach`].
+    /// To be called by the block layer only, for a bio set up by `attach`.
     unsafe extern "C" fn end_bio(bio: *mut bindings::bio) {
         // SAFETY: The bio is that of an ioend of an inode of this type, which stays until the pages of
         // the ioend are clean.
