@@ -7,6 +7,7 @@
 //! over, and that is bounded by the run's length; and all runs of one group together
 //! touch no more nodes than the group's tree has, and those it grows by.
 
+use super::super::block::Block;
 use super::super::btree::node::{self, Branch};
 use super::super::btree::{Array, Cursor};
 use super::super::error::Result;
@@ -89,7 +90,7 @@ pub(super) fn shadow<T: Transaction>(tx: &T, node: &T::Buf) -> Result<u32> {
 }
 
 /// The blocks that record `index` of a node refers to.
-pub(super) fn child<B: super::Block>(node: &B, index: usize) -> (FsBlock, u32) {
+pub(super) fn child<B: Block>(node: &B, index: usize) -> (FsBlock, u32) {
     if node::level(node) > 0 {
         return (node::child(node, index), 1);
     }

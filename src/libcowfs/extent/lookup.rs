@@ -2,6 +2,7 @@
 
 //! What a block of a file is mapped to, and whether it is shared.
 
+use super::super::block::Block;
 use super::super::btree::node;
 use super::super::btree::Cursor;
 use super::super::error::{Error, Result};
@@ -118,7 +119,7 @@ pub(super) fn leaf<'a, B>(
     cursor: &'a Cursor<Extents, B>,
 ) -> Result<List<'a, impl Fn(usize) -> Option<Extent> + 'a>>
 where
-    B: super::Block + Clone,
+    B: Block + Clone,
 {
     let block = cursor.block().ok_or(Error::Invalid)?;
     Ok(List {
@@ -132,7 +133,7 @@ where
 /// The end of `[at, at + max)`, or of the cursor's leaf if that comes first.
 pub(super) fn end_in_leaf<B>(cursor: &Cursor<Extents, B>, at: FileBlock, max: u64) -> FileBlock
 where
-    B: super::Block + Clone,
+    B: Block + Clone,
 {
     let end = at.add(max);
     match cursor.bounds() {

@@ -2,6 +2,7 @@
 
 //! The nodes of a file's tree: their blocks, and what copying a shared one means.
 
+use super::super::block::Block;
 use super::super::btree::{node, Owner};
 use super::super::error::{Error, Result};
 use super::super::space::{self, refcount, Purpose};
@@ -50,14 +51,13 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
     }
 
     fn shadow(&mut self, tx: &mut T, node: &T::Buf) -> Result {
-        for index in 0..node::count(node) {
-            let (at, len) = child(node, index);
+        for_runs(node, |at, len| {
             // Half of a node cannot be copied.
             share(tx, at, len).map_err(|error| match error {
                 Error::TooBig => Error::Corrupt(at, "block with too many references"),
                 error => error,
-            })?;
-        }
+            })
+        })?;
         *self.blocks = self.blocks.saturating_sub(1);
         let at = node::address(node);
         if !refcount::release(tx, at, 1)?.freed {
@@ -65,12 +65,27 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
         }
         // Whoever shared it has just left it to us. Its children have their reference from the
         // copy.
-        for index in 0..node::count(node) {
-            let (at, len) = child(node, index);
-            release(tx, true, at, len)?;
-        }
+        for_runs(node, |at, len| release(tx, true, at, len))?;
         tx.forget(at)
     }
+}
+
+/// Calls `f` for all blocks a node refers to, as few runs as it takes to go through them in
+/// order: children allocated one after another are one.
+fn for_runs<B: Block>(node: &B, mut f: impl FnMut(FsBlock, u32) -> Result) -> Result {
+    let (mut first, mut total) = (FsBlock::NULL, 0u32);
+    for index in 0..node::count(node) {
+        let (at, len) = child(node, index);
+        if total > 0 && at == first.add(u64::from(total)) {
+            total = total.saturating_add(len);
+            continue;
+        }
+        if total > 0 {
+            f(first, total)?;
+        }
+        (first, total) = (at, len);
+    }
+    f(first, total)
 }
 
 /// Adds a reference to each block of a run, or to none.
