@@ -35,8 +35,9 @@ static void many_in_flight(struct __test_metadata *_metadata, off_t b, enum inte
 		}
 	}
 	drop_caches();
-	for (int i = 0; i < N; i++)
+	for (int i = 0; i < N; i++) {
 		EXPECT_TRUE(holds(fd, 200 + i, w[i].at, w[i].len));
+	}
 	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, 128 * b));
 	close(src);
 	close(fd);

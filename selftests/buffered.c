@@ -61,12 +61,14 @@ TEST_F(fs, overwritten_again_and_again)
 	ASSERT_OK(clone_file(dst, src));
 	for (int i = 0; i < 10; i++) {
 		ASSERT_OK(put(dst, 10 + i, i * b, 30 * b));
-		if (i % 2)
+		if (i % 2) {
 			ASSERT_OK(fsync(dst));
+		}
 	}
 	drop_pages(dst);
-	for (int i = 0; i < 9; i++)
+	for (int i = 0; i < 9; i++) {
 		EXPECT_TRUE(holds(dst, 10 + i, i * b, b));
+	}
 	EXPECT_TRUE(holds(dst, 19, 9 * b, 30 * b));
 	EXPECT_TRUE(holds(dst, 1, 39 * b, b));
 	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));

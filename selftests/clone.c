@@ -154,8 +154,9 @@ TEST_F(fs, holes_and_preallocation_are_cloned_too)
 	int dst = make_file("dst", 2, 40 * b);
 
 	ASSERT_OK(put(src, 1, 8 * b, 4 * b));
-	if (fallocate(src, 0, 20 * b, 8 * b))
+	if (fallocate(src, 0, 20 * b, 8 * b)) {
 		ASSERT_EQ(EOPNOTSUPP, errno);
+	}
 	ASSERT_OK(ftruncate(src, 40 * b));
 	ASSERT_OK(clone_file(dst, src));
 	EXPECT_TRUE(holds_zeros(dst, 0, 8 * b));
@@ -203,8 +204,9 @@ TEST_F(fs, copies_of_copies)
 	for (int g = 0; g < GENERATIONS; g++) {
 		if (fd[g] < 0)
 			continue;
-		for (int k = 0; k < GENERATIONS; k++)
+		for (int k = 0; k < GENERATIONS; k++) {
 			EXPECT_TRUE(holds(fd[g], k <= g && k > 0 ? 100 + k : 100, k * b, b));
+		}
 		close(fd[g]);
 	}
 }

@@ -294,8 +294,9 @@ static void run_race(struct __test_metadata *_metadata, struct race *r,
 	}
 	dm_resume("area");
 	dm_resume("rest");
-	if (may_fail)
+	if (may_fail) {
 		ASSERT_EQ(0, hold_heal("area"));
+	}
 	for (int i = 0; i < r->writers && in_order; i++) {
 		/* It succeeds if nothing of it was in place after all. */
 		if (i == 0 && may_fail && r->writer[i].result == -EIO)
@@ -326,8 +327,9 @@ static void run_layouts(struct __test_metadata *_metadata, struct race *r, const
 {
 	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
 		run_race(_metadata, r, &layouts[i], order);
-	if (strchr(order, '!'))
+	if (strchr(order, '!')) {
 		EXPECT_GT(r->failures, 0);
+	}
 }
 
 #define RACE(name, order) TEST_F(cow_race, name) { \

@@ -470,8 +470,9 @@ TEST(cow_storm)
 	stamp_all(me.buf, 0, BLOCKS, first);
 	ASSERT_EQ((ssize_t)(BLOCKS * blk), pwrite(me.direct[0], me.buf, BLOCKS * blk, 0));
 	for (int slot = 0; slot < SLOTS; slot++) {
-		if (slot)
+		if (slot) {
 			ASSERT_OK(clone_file(me.direct[slot], me.direct[0]));
+		}
 		ledger_enter(slot, 0, BLOCKS, first);
 	}
 

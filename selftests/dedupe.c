@@ -92,8 +92,9 @@ TEST_F(fs, dedupe_already_shared)
 	int a = make_file("a", 1, 16 * b), c = open("c", O_CREAT | O_RDWR, 0644);
 
 	ASSERT_OK(clone_file(c, a));
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
 		EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, dedupe_range(c, 0, a, 0, 16 * b, NULL));
+	}
 	close(a);
 	ASSERT_OK(unlink("a"));
 	drop_pages(c);
@@ -108,8 +109,9 @@ TEST_F(fs, copy_file_range_of_blocks_shares)
 	loff_t from = 0, to = 0;
 
 	ASSERT_OK(a);
-	while (from < 32 * b)
+	while (from < 32 * b) {
 		ASSERT_GT(copy_file_range(a, &from, c, &to, 32 * b - from, 0), 0);
+	}
 	EXPECT_EQ(32 * b, to);
 	EXPECT_TRUE(shared_at(c, 0));
 	EXPECT_EQ(physical(a, 16 * b), physical(c, 16 * b));

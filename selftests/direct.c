@@ -42,8 +42,9 @@ TEST_F(fs, over_a_clone_in_pieces)
 		memset(written + at, 100 + i, n);
 	}
 	for (int round = 0; round < 2; round++) {
-		for (int k = 0; k < 200; k++)
+		for (int k = 0; k < 200; k++) {
 			EXPECT_TRUE(holds(fd, written[k] ?: 1, k * b, b));
+		}
 		EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));
 		drop_caches();
 	}
@@ -131,8 +132,9 @@ TEST_F(fs, neighbouring_sectors_at_once)
 			EXPECT_EQ(0, status);
 		}
 		for (int p = 0; p < PROCESSES && p * SECTOR < b; p++)
-			for (int k = 0; k < 8; k++)
+			for (int k = 0; k < 8; k++) {
 				EXPECT_TRUE(holds(fd, 10 + p, k * b + p * SECTOR, SECTOR));
+			}
 	}
 	snprintf(name, sizeof(name), "src");
 	EXPECT_TRUE(holds_by_all_ways(name, 1, 0, 8 * b));

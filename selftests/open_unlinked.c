@@ -92,8 +92,9 @@ TEST_F(fs, a_fragmented_file_goes_too)
 	sync();
 	space.at_least = free_blocks() - 16;
 	fd = open("f", O_CREAT | O_RDWR | O_DIRECT, 0644);
-	for (int i = 0; i < EXTENTS; i++)
+	for (int i = 0; i < EXTENTS; i++) {
 		ASSERT_OK(put(fd, 1, (EXTENTS - i) * 2 * b, b));
+	}
 	src = open("clone", O_CREAT | O_RDWR, 0644);
 	ASSERT_OK(clone_file(src, fd));
 	ASSERT_OK(put(src, 2, 0, 100 * b));
@@ -102,8 +103,9 @@ TEST_F(fs, a_fragmented_file_goes_too)
 	/* The clone lives on. */
 	drop_pages(src);
 	EXPECT_TRUE(holds(src, 2, 0, 100 * b));
-	for (int i = 51; i < EXTENTS; i += 97)
+	for (int i = 51; i < EXTENTS; i += 97) {
 		EXPECT_TRUE(holds(src, 1, i * 2 * b, b));
+	}
 	ASSERT_OK(unlink("clone"));
 	close(src);
 	EXPECT_TRUE(eventually(came_back, &space));

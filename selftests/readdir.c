@@ -66,8 +66,9 @@ TEST_F(fs, types_and_inode_numbers)
 		ASSERT_OK(lstat(entry->d_name, &st));
 		EXPECT_EQ(st.st_mode & S_IFMT, DTTOIF(entry->d_type))
 			TH_LOG("type of %s", entry->d_name);
-		if (strcmp(entry->d_name, ".."))
+		if (strcmp(entry->d_name, "..")) {
 			EXPECT_EQ(st.st_ino, entry->d_ino);
+		}
 		seen++;
 	}
 	EXPECT_EQ(6, seen);
@@ -80,8 +81,9 @@ TEST_F(fs, many_entries_each_once)
 	struct dirent *entry;
 	DIR *dir;
 
-	for (int i = 0; i < MANY; i++)
+	for (int i = 0; i < MANY; i++) {
 		ASSERT_OK(touch("f%d", i));
+	}
 	dir = opendir(".");
 	ASSERT_NE(NULL, dir);
 	while ((entry = readdir(dir)))
@@ -91,8 +93,9 @@ TEST_F(fs, many_entries_each_once)
 		EXPECT_EQ(1, seen[i]) TH_LOG("f%d", i);
 	}
 	closedir(dir);
-	for (int i = 0; i < MANY; i++)
+	for (int i = 0; i < MANY; i++) {
 		ASSERT_OK(removed("f%d", i));
+	}
 	EXPECT_OK(chdir(".."));
 	EXPECT_OK(rmdir(_metadata->name));
 }
@@ -106,8 +109,9 @@ TEST_F(fs, positions_lead_back)
 	DIR *dir;
 	int n = 0;
 
-	for (int i = 0; i < N; i++)
+	for (int i = 0; i < N; i++) {
 		ASSERT_OK(touch("f%d", i));
+	}
 	dir = opendir(".");
 	ASSERT_NE(NULL, dir);
 	for (;;) {
@@ -145,8 +149,9 @@ TEST_F(fs, changes_while_reading)
 	int read = 0, i;
 	DIR *dir;
 
-	for (i = 0; i < N; i++)
+	for (i = 0; i < N; i++) {
 		ASSERT_OK(touch("f%d", i));
+	}
 	dir = opendir(".");
 	ASSERT_NE(NULL, dir);
 	while ((entry = readdir(dir))) {
@@ -159,10 +164,12 @@ TEST_F(fs, changes_while_reading)
 		 * Odd ones go as they are seen, and as many new ones come: what was
 		 * there from the beginning to the end is seen exactly once.
 		 */
-		if (i < N && i % 2)
+		if (i < N && i % 2) {
 			ASSERT_OK(removed("f%d", i));
-		if (read++ < N)
+		}
+		if (read++ < N) {
 			ASSERT_OK(touch("g%d", read));
+		}
 	}
 	for (i = 0; i < N; i++) {
 		EXPECT_EQ(1, seen[i]) TH_LOG("f%d", i);
@@ -178,8 +185,9 @@ TEST_F(fs, position_of_an_entry_that_is_gone)
 	long middle;
 	DIR *dir;
 
-	for (int i = 0; i < N; i++)
+	for (int i = 0; i < N; i++) {
 		ASSERT_OK(touch("f%d", i));
+	}
 	dir = opendir(".");
 	ASSERT_NE(NULL, dir);
 	while (before < N / 2) {
@@ -210,8 +218,9 @@ TEST_F(fs, removed_directory_reads_empty)
 	dir = opendir("d");
 	ASSERT_NE(NULL, dir);
 	ASSERT_OK(rmdir("d"));
-	while ((entry = readdir(dir)))
+	while ((entry = readdir(dir))) {
 		EXPECT_EQ('.', entry->d_name[0]);
+	}
 	closedir(dir);
 }
 

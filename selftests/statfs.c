@@ -93,8 +93,9 @@ TEST_F(fs, staging_is_given_back)
 
 	ASSERT_OK(clone_file(dst, src));
 	/* One block in each window: preallocation multiplies what is staged. */
-	for (off_t at = 0; at < SIZE / 2; at += 32 * self->blk)
+	for (off_t at = 0; at < SIZE / 2; at += 32 * self->blk) {
 		ASSERT_OK(put(dst, 2, at, self->blk));
+	}
 	close(dst);
 	if (!is_cowfs())
 		SKIP(return, "others keep it for minutes");

@@ -73,8 +73,9 @@ static void synced_by(struct __test_metadata *_metadata, off_t b, int flags,
 	ASSERT_OK(clone_file(fd, src));
 	ASSERT_OK(put(fd, 2, 8 * b, 16 * b));
 	ASSERT_OK(put(fd, 3, size + 4 * b, 2 * b));
-	if (act)
+	if (act) {
 		ASSERT_OK(act(fd));
+	}
 	close(src);
 	close(fd);
 	ASSERT_EQ(0, power_cycle());
