@@ -12,7 +12,7 @@ use crate::libcowfs::dir;
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
 use crate::libcowfs::inode::{symlink, FileType as EntryType};
 use crate::libcowfs::space::{credits, orphans};
-use crate::libcowfs::units::Ino;
+use crate::libcowfs::units::{FsBlock, Ino};
 use crate::linux::error::{EMLINK, ENAMETOOLONG, ENOTEMPTY};
 use crate::linux::fs::{
     Attr, Dentry, DeviceNumber, FileType, Inode as FsInode, InodeOperations, KStat, Locked,
@@ -134,6 +134,14 @@ fn update(tx: &mut Tx<'_>, inode: &Inode) -> CoreResult {
 
 /// One name of `inode` is gone.
 fn unlinked(tx: &mut Tx<'_>, inode: &Inode) -> CoreResult {
+    if inode.nlink() == 0 {
+        let at = Ino(inode.ino());
+        let geometry = &tx.view().volume().geometry;
+        let block = geometry
+            .inode_at(at)
+            .map_or(FsBlock::NULL, |(block, _)| block);
+        return Err(CoreError::Corrupt(block, "more names than links"));
+    }
     if inode.is_dir() {
         inode.clear_nlink();
     } else {

@@ -18,6 +18,7 @@ use crate::libcowfs::ondisk::Geometry;
 use crate::libcowfs::space::{GroupState, Hints};
 use crate::libcowfs::units::{AgNumber, FsBlock};
 use crate::linux::jbd2::{JournalOps, Tid};
+use crate::linux::mm::NofsScope;
 use crate::linux::shared_bytes::SharedBytes;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -132,6 +133,8 @@ impl Space {
         if let Some(group) = self.groups.lock().get(index) {
             return Ok(group.into());
         }
+        // Reclaim must not come back here.
+        let _nofs = NofsScope::enter();
         let fresh = Arc::pin_init(pin_init!(Group { state <- new_mutex!(None) }), GFP_KERNEL)?;
         let mut groups = self.groups.lock();
         // Somebody may have been faster, also while `store` below had to let go of the lock: the

@@ -157,10 +157,7 @@ impl Transaction for Tx<'_> {
     fn modify(&mut self, buf: &Buffer) -> Result {
         let at = FsBlock(buf.0.block());
         let handle = self.handle()?;
-        handle
-            .get_write_access(&buf.0)
-            .and_then(|()| handle.dirty_metadata(&buf.0))
-            .map_err(|e| error::core(e, at))?;
+        handle.modify(&buf.0).map_err(|e| error::core(e, at))?;
         self.dirty = true;
         Ok(())
     }
@@ -169,15 +166,12 @@ impl Transaction for Tx<'_> {
         let sb: &Super = self.view.sb();
         let buffer = Buffer(BufferHead::getblk(sb, at.0).map_err(|e| error::core(e, at))?);
         let handle = self.handle()?;
-        handle
-            .create_zeroed(&buffer.0)
-            .map_err(|e| error::core(e, at))?;
+        // Not create access: a retired block may still be part of the transaction that commits.
+        handle.modify(&buffer.0).map_err(|e| error::core(e, at))?;
+        self.dirty = true;
+        buffer.0.lock().zero();
         header::init(&buffer, &self.view.volume().geometry, at, kind, owner);
         buffer.0.set_verified();
-        handle
-            .dirty_metadata(&buffer.0)
-            .map_err(|e| error::core(e, at))?;
-        self.dirty = true;
         Ok(buffer)
     }
 
@@ -190,6 +184,12 @@ impl Transaction for Tx<'_> {
         self.handle()?
             .revoke(at.0, buffer)
             .map_err(|e| error::core(e, at))
+    }
+
+    fn retire(&mut self, _at: FsBlock) -> Result {
+        // The group keeps it for its trees as long as the volume is mounted, so no data can be
+        // written where a replay would write the old contents.
+        Ok(())
     }
 
     fn need(&mut self, blocks: u32) -> Result {

@@ -24,6 +24,8 @@ pub(crate) type Inode = crate::linux::fs::Inode<Cowfs>;
 /// A mounted volume.
 #[pin_data]
 pub(crate) struct Volume {
+    /// Where completed writes are mapped. Dropped, and so emptied, before the rest.
+    pub(crate) completions: OwnedQueue,
     /// Its fixed layout.
     pub(crate) geometry: Geometry,
     /// The mount options.
@@ -40,8 +42,6 @@ pub(crate) struct Volume {
     pub(crate) registry: Registry,
     /// The journal; `None` on a device that cannot be written to.
     pub(crate) journal: Option<Journal<Space>>,
-    /// Where completed writes are mapped. Dropped, and so emptied, before the rest.
-    pub(crate) completions: OwnedQueue,
 }
 
 impl Volume {

@@ -25,6 +25,8 @@ use kernel::prelude::*;
 
 /// Credits for taking one extent's worth of blocks out and sharing as much.
 const CREDITS: u32 = 128;
+/// The bits of a file offset within a page.
+const PAGE_MASK: i64 = kernel::page::PAGE_SIZE as i64 - 1;
 /// Blocks taken out of the target at a time.
 const PIECE: u64 = 512;
 
@@ -49,9 +51,10 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         if range.pos_out > size {
             buffered::zero_range::<Write>(to, size, range.pos_out - size)?;
         }
-        // Pages of the target show what was there.
-        to.write_and_wait_range(range.pos_out, end - 1)?;
-        to.punch_pages(range.pos_out, end - 1);
+        // Pages of the target show what was there. Whole pages: what is left of one would stay as it is.
+        let (first, last) = (range.pos_out & !PAGE_MASK, (end - 1) | PAGE_MASK);
+        to.write_and_wait_range(first, last)?;
+        to.punch_pages(first, last);
     }
     let whole = !dedupe
         && from.ino() != to.ino()

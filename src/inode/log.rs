@@ -4,7 +4,7 @@
 //!
 //! Changes that belong together with others (a mapping, a directory entry, a size) are logged in the
 //! transaction that makes them. Times alone are not worth one: they stay in memory, the VFS knows the inode
-//! is dirty, and sooner or later calls [`write`].
+//! is dirty, and sooner or later calls [`write()`].
 
 use crate::error;
 use crate::inode::{Contents, Map};

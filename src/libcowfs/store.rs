@@ -68,6 +68,10 @@ pub trait Transaction: Reader {
     /// revoked, so that no later replay writes over whatever the block is used for next.
     fn forget(&mut self, at: FsBlock) -> Result;
 
+    /// Metadata block `at` was freed in this transaction, but stays set aside for metadata: its contents
+    /// are not revoked, and it may be [created](Transaction::create) again at once.
+    fn retire(&mut self, at: FsBlock) -> Result;
+
     /// Whether `blocks` more blocks can be made part of this transaction, which is enlarged if it
     /// can be. To be asked before the first change of a step.
     ///

@@ -171,7 +171,7 @@ pub(super) fn alloc_tree_block<T: Transaction>(
     Ok(at)
 }
 
-/// Marks a block of one of the group's own trees free on disk and forgets its contents.
+/// Marks a block of one of the group's own trees free on disk. It becomes a spare.
 pub(super) fn free_tree_block<T: Transaction>(
     tx: &mut T,
     state: &mut GroupState,
@@ -192,7 +192,7 @@ pub(super) fn free_tree_block<T: Transaction>(
     turn(&header, first, 1);
     header.set_u32(group::FREE, free);
     header.set_u32(group::TREE_BLOCKS, state.tree_blocks);
-    tx.forget(at)
+    tx.retire(at)
 }
 
 /// Stores the roots of the group's trees in its header.

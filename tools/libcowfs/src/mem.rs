@@ -493,6 +493,10 @@ impl Transaction for MemTx<'_> {
         Ok(())
     }
 
+    fn retire(&mut self, at: FsBlock) -> Result {
+        self.forget(at)
+    }
+
     fn need(&mut self, blocks: u32) -> Result {
         if let Some(f) = self.meanwhile.take() {
             f(self);
