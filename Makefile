@@ -68,7 +68,7 @@ guest: kernel guest-root
 
 # --- the module -----------------------------------------------------------
 
-# kbuild DIRECTORY VARIABLE...: compile the module into build/DIRECTORY, with the
+# kbuild DIRECTORY,ARGUMENTS: let kbuild make ARGUMENTS in build/DIRECTORY, with the
 # compiler that the kernel was built with.
 define kbuild
 	@mkdir -p $(build)/$(1)
@@ -76,15 +76,15 @@ define kbuild
 		--no-print-directory $(shell sed -n \
 			-e 's/^CONFIG_CC_IS_CLANG=y/LLVM=1/p' \
 			-e 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\).*/CC=\1/p' $(KDIR)/.config) \
-		WERROR=$(WERROR) V=$(V) $(2) modules
+		WERROR=$(WERROR) V=$(V) $(2)
 endef
 
 .PHONY: module precure check-kdir
 module: check-kdir
-	$(call kbuild,module)
+	$(call kbuild,module,modules)
 
 precure: module
-	$(call kbuild,precure,COWFS_PRECURE=1)
+	$(call kbuild,precure,COWFS_PRECURE=1 modules)
 
 check-kdir: $(prepared)
 	@test -f $(KDIR)/.config || { \
@@ -137,10 +137,16 @@ selftests-precure:
 	@$(guest) --timeout 600 --log $(build)/log/precure -- \
 		env MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
 
-# CPU cost needs ICOUNT=1, concurrency must not have it.
+# CPU cost needs ICOUNT=1, concurrency must not have it. For ROWS=, ROUNDS= and
+# the like see selftests/bench/run.
+bench_command = env $(foreach v,ROWS ROUNDS FSTYPES SIZE FILES,$(if $($(v)),$(v)="$($(v))")) bench/run
+bench_log := $(build)/log/bench
 bench:
-	@ICOUNT=1 $(guest) --timeout 7200 --log $(build)/log/bench -- selftests/bench cost
-	@$(guest) --timeout 7200 --log $(build)/log/bench-smp -- selftests/bench concurrency
+	@rm -rf $(bench_log)
+	@ICOUNT=1 $(guest) selftests/bench --timeout 7200 --log $(bench_log)/cost -- $(bench_command) cost
+	@$(guest) selftests/bench --timeout 7200 --log $(bench_log)/smp -- $(bench_command) concurrency
+	@$(in_toolchain) $(build)/bin/cowfs-bench report --out $(build)/bench \
+		$$(ls $(bench_log)/*/results/samples)
 
 # --- checks ---------------------------------------------------------------
 
@@ -169,11 +175,11 @@ lint-tools: $(prepared)
 	$(cargo) clippy $(workspace) --all-targets -- -Dwarnings
 
 lint-module: check-kdir
-	$(call kbuild,clippy,CLIPPY=1)
+	$(call kbuild,clippy,CLIPPY=1 src/main.o)
 
 .PHONY: doc
 doc: check-kdir
-	$(call kbuild,doc,COWFS_RUSTDOC=1)
+	$(call kbuild,doc,COWFS_RUSTDOC=1 modules)
 	RUSTDOCFLAGS=-Dwarnings $(cargo) doc $(workspace) --no-deps --document-private-items
 
 # --- the rest -------------------------------------------------------------
