@@ -164,9 +164,9 @@ impl Fork {
             Target::Hole => {}
             Target::New(..) | Target::Shared(_) => self.blocks = self.blocks.saturating_add(done),
         }
-        for old in edit.old() {
-            self.blocks = self.blocks.saturating_sub(u64::from(old.len));
-            release(tx, self.shared, old.disk, old.len)?;
+        for &(disk, len) in edit.old() {
+            self.blocks = self.blocks.saturating_sub(u64::from(len));
+            release(tx, self.shared, disk, len)?;
         }
         Ok(done)
     }
@@ -266,7 +266,7 @@ impl Fork {
     fn cost<T: Transaction>(&self, tx: &T, edit: &Edit, wish: Wish) -> u32 {
         let geometry = tx.geometry();
         let release = |len| cost::release(geometry, self.shared, len);
-        let old = edit.old().iter().map(|old| release(old.len));
+        let old = edit.old().iter().map(|&(_, len)| release(len));
         let new = match wish.target {
             // References that are added, and taken again if there is no space.
             Target::Shared(_) => {

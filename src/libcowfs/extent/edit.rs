@@ -16,8 +16,8 @@ use super::super::ondisk::Geometry;
 use super::super::units::{FileBlock, FsBlock};
 use super::record::{Extent, MAX_LEN};
 
-/// Most extents one step takes blocks from.
-pub(super) const MAX_OLD: usize = 8;
+/// Most runs of blocks one step takes a reference from.
+const MAX_OLD: usize = 8;
 
 /// What to do to a list of extents.
 pub(super) struct Edit {
@@ -29,7 +29,7 @@ pub(super) struct Edit {
     pub(super) remove: usize,
     add: [Extent; 3],
     adds: usize,
-    old: [Extent; MAX_OLD],
+    old: [(FsBlock, u32); MAX_OLD],
     olds: usize,
 }
 
@@ -91,12 +91,10 @@ impl<F: Fn(usize) -> Option<Extent>> List<'_, F> {
             if extent.file >= edit.end {
                 break;
             }
-            let Some(old) = edit.old.get_mut(edit.olds) else {
+            if !edit.lose(&extent.part(from, edit.end)) {
                 edit.end = extent.file;
                 break;
-            };
-            *old = extent.part(from, edit.end);
-            edit.olds += 1;
+            }
             edit.remove += 1;
             if extent.file < from {
                 edit.push(extent.part(extent.file, from));
@@ -140,7 +138,7 @@ impl Edit {
             remove: 0,
             add: [Extent::NONE; 3],
             adds: 0,
-            old: [Extent::NONE; MAX_OLD],
+            old: [(FsBlock::NULL, 0); MAX_OLD],
             olds: 0,
         }
     }
@@ -164,8 +162,28 @@ impl Edit {
         self.add.get(..self.adds).unwrap_or_default()
     }
 
-    /// The blocks that lose their place in the file.
-    pub(super) fn old(&self) -> &[Extent] {
+    /// Adds blocks that lose their place, unless that are too many runs. Those that are side by
+    /// side on disk are one, wherever in the file they are.
+    fn lose(&mut self, extent: &Extent) -> bool {
+        if let Some((at, len)) = self.olds.checked_sub(1).and_then(|n| self.old.get_mut(n)) {
+            let total = len.saturating_add(extent.len);
+            if at.add(u64::from(*len)) == extent.disk && total <= MAX_LEN {
+                *len = total;
+                return true;
+            }
+        }
+        match self.old.get_mut(self.olds) {
+            Some(next) => {
+                *next = (extent.disk, extent.len);
+                self.olds += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The runs of blocks that lose their place in the file.
+    pub(super) fn old(&self) -> &[(FsBlock, u32)] {
         self.old.get(..self.olds).unwrap_or_default()
     }
 

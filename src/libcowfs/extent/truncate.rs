@@ -2,8 +2,8 @@
 
 //! Cutting off a file's end, down to dropping all of it.
 //!
-//! The work is done from the right end, so that after every step the fork is a sound one, only
-//! shorter, and whoever finds it after a crash just goes on. Of what is shared with other files
+//! The work is done leaf by leaf from the right end. After every step the fork is a sound one, and
+//! whoever finds it after a crash just goes on. Of what is shared with other files
 //! only the topmost node is touched: it loses one reference and leaves the tree with all that is
 //! below it. So the clone of a file of any size goes in one step.
 
@@ -14,7 +14,6 @@ use super::super::store::Transaction;
 use super::super::units::{FileBlock, Ino};
 use super::change::Target;
 use super::cost::{self, CALLER};
-use super::edit::MAX_OLD;
 use super::lookup::shared_levels;
 use super::nodes::Nodes;
 use super::record::{Extent, Extents};
@@ -80,9 +79,8 @@ impl Fork {
             false => 0,
         };
         let Some(level) = shared.checked_sub(1) else {
-            let first = cursor.count().saturating_sub(MAX_OLD);
-            let first = cursor.record(first).map_or(from, |extent| extent.file);
-            self.map(tx, ino, from.max(first), end, Target::Hole)?;
+            let first = from.max(FileBlock(cursor.range(1).0));
+            self.map(tx, ino, first, end, Target::Hole)?;
             return Ok(false);
         };
         // What is below a node high up is not counted, and need not be if nothing stays.

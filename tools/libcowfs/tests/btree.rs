@@ -583,6 +583,7 @@ fn ranges_emptied_and_filled_again_survive_merging() {
             (0..20).for_each(|_| model.insert(below(6000)));
         }
         model.check();
+        model.walk(0, usize::MAX);
         while !model.map.is_empty() {
             let from = below(6000);
             let gone: Vec<u64> = model.map.range(from..).take(5).map(|(k, _)| *k).collect();

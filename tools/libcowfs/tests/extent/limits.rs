@@ -9,6 +9,7 @@ use cowfs_core::error::Error;
 use cowfs_core::extent::Fork;
 use cowfs_core::mem::MemStore;
 use cowfs_core::ondisk::{inode, Kind};
+use cowfs_core::space;
 use cowfs_core::store::{Reader, Transaction};
 use cowfs_core::units::{FileBlock, FsBlock};
 
@@ -89,7 +90,7 @@ fn a_file_never_shared_looks_up_no_counts() {
 fn adjacent_writes_are_one_extent() {
     let mut world = World::new(volume_of(10, 4, 1024), 64, 1);
     world.create();
-    let (disk, len) = cowfs_core::space::stage(world.store, FsBlock(500), 30).unwrap();
+    let (disk, len) = space::stage(world.store, FsBlock(500), 30).unwrap();
     assert_eq!(len, 30);
     let ino = world.ino(0);
     // Middle, end, begin.
@@ -100,7 +101,7 @@ fn adjacent_writes_are_one_extent() {
                 let from = disk.add(at);
                 let fork = &mut world.files[0].fork;
                 assert_eq!(fork.replace(tx, ino, FileBlock(at), from, n), Ok(n));
-                cowfs_core::space::commit_staged(tx, from, n)
+                space::commit_staged(tx, from, n)
             })
             .unwrap();
     }
@@ -210,4 +211,44 @@ fn arguments_are_checked() {
         })
         .unwrap();
     check(&world);
+}
+
+#[test]
+fn blocks_side_by_side_are_freed_at_once() {
+    let steps = |world: &mut World, stride: u64| {
+        world.create();
+        // Every other block of the file, in the order of the disk or in another one.
+        let (disk, len) = space::stage(world.store, FsBlock(3000), 400).unwrap();
+        assert_eq!(len, 400);
+        let ino = world.ino(0);
+        world
+            .store
+            .run(|tx| {
+                let fork = &mut world.files[0].fork;
+                for n in 0..400 {
+                    let at = FileBlock(2 * (n * stride % 400));
+                    assert_eq!(fork.replace(tx, ino, at, disk.add(n), 1), Ok(1));
+                }
+                space::commit_staged(tx, disk, 400)
+            })
+            .unwrap();
+        let mut steps = 0;
+        world
+            .store
+            .run(|tx| {
+                let fork = &mut world.files[0].fork;
+                while !fork.truncate(tx, ino, FileBlock(0))? {
+                    steps += 1;
+                }
+                Ok(())
+            })
+            .unwrap();
+        check(world);
+        steps
+    };
+    let world = || World::new(volume_of(10, 4, 1024), 800, 1);
+    let (ordered, scattered) = (steps(&mut world(), 1), steps(&mut world(), 123));
+    // Leaf by leaf, 40 extents each; or eight runs at a time.
+    assert!(ordered <= 11, "{ordered} steps");
+    assert!(scattered >= 40, "{scattered} steps");
 }
