@@ -2,17 +2,23 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # rows.sh - what is measured. Each row is a function that prints a number, on the
-# file system mounted at $mnt; it leaves no file of its own behind.
+# file system mounted at $mnt; it leaves nothing behind that changes another row.
 
+# shellcheck disable=SC2034 # some are for the script that sources this
+device=/dev/ram0 mnt=/mnt/test
+SIZE=${SIZE:-64} FILES=${FILES:-20000}
+
+# shellcheck disable=SC2034
 declare -A row_function row_title row_unit row_better row_modes row_clones
 row_names=()
 
-# row NAME UNIT more|less MODES "" |clones FUNCTION ARG... -- TITLE
+# row NAME UNIT more|less MODES clones|"" FUNCTION TITLE
 row() {
 	local name=$1
 	row_names+=("$name")
-	row_unit[$name]=$2 row_better[$name]=$3 row_modes[$name]=$4 row_clones[$name]=$5
-	row_function[$name]=$6 row_title[$name]=$7
+	# shellcheck disable=SC2034
+	row_unit[$name]=$2 row_better[$name]=$3 row_modes[$name]=$4 row_clones[$name]=$5 \
+		row_function[$name]=$6 row_title[$name]=$7
 }
 
 # fio_on FILE ARG...: run fio on a file, once over the whole of it unless told otherwise.
@@ -33,17 +39,17 @@ base() {
 	dd if=/dev/zero of=$mnt/base bs=1M count="$SIZE" oflag=direct status=none && sync
 }
 
-# over NEW|CLONE FIO-ARG...: overwrite the base file or a fresh clone of it.
+# overwrite inplace|clone FIO-ARG...: overwrite the base file or a fresh clone of it.
 overwrite() {
 	local how=$1 file=$mnt/base
 	shift
 	base || return
 	if [[ $how == clone ]]; then
 		file=$mnt/clone
-		cp --reflink=always $mnt/base $file && sync || return
+		cp --reflink=always $mnt/base "$file" && sync || return
 	fi
 	iops "$file" --rw=randwrite "$@" || return
-	[[ $how == inplace ]] || rm $file
+	[[ $how == inplace ]] || rm "$file"
 }
 
 # A quarter of the file, for what is slow.
@@ -151,6 +157,6 @@ inode_slab() {
 row mount us less cost '' mount_again 'mount'
 mount_again() {
 	local seconds fs
-	fs=$(stat -f -c %T $mnt >/dev/null && findmnt -n -o FSTYPE $mnt) && umount $mnt &&
+	fs=$(findmnt -n -o FSTYPE $mnt) && umount $mnt &&
 		seconds=$(cowfs-bench time mount "$fs" $device $mnt) && scaled "$seconds" 1e6
 }
