@@ -13,12 +13,13 @@ use super::super::ondisk::{header, Kind};
 use super::super::space::credits;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, FsBlock, Ino};
-use super::cost::{self, CALLER};
+use super::cost::{self, Counting, CALLER};
 use super::edit::Edit;
 use super::lookup::{end_in_leaf, leaf, shared_levels};
 use super::nodes::{release, share, Nodes};
 use super::record::{Extent, Extents};
 use super::{Fork, Map};
+use core::iter::once;
 
 /// What a range is to be mapped to.
 #[derive(Clone, Copy)]
@@ -194,7 +195,7 @@ impl Fork {
             false => 0,
         };
         let tree = cost::splice(tx, &cursor, edit, shared)?;
-        tx.need(tree + self.cost(tx, edit, wish))?;
+        tx.need(tree + self.cost(tx, edit, wish)?)?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,
@@ -241,13 +242,13 @@ impl Fork {
         let used = new.get(..count).unwrap_or_default();
         let mut extents = [Extent::NONE; INLINE_EXTENTS];
         if let Some(to) = extents.get_mut(..count) {
-            tx.need(self.cost(tx, edit, wish))?;
+            tx.need(self.cost(tx, edit, wish)?)?;
             referred(tx, edit, wish, |_| Ok(()))?;
             to.copy_from_slice(used);
             self.map = Map::Inline(count, extents);
             return Ok(());
         }
-        tx.need(self.cost(tx, edit, wish) + credits::COMMIT + 1)?;
+        tx.need(self.cost(tx, edit, wish)? + credits::COMMIT + 1)?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,
@@ -263,20 +264,18 @@ impl Fork {
     }
 
     /// Blocks a step may change, besides those of the tree.
-    fn cost<T: Transaction>(&self, tx: &T, edit: &Edit, wish: Wish) -> u32 {
-        let geometry = tx.geometry();
-        let release = |len| cost::release(geometry, self.shared, len);
-        let old = edit.old().iter().map(|&(_, len)| release(len));
+    fn cost<T: Transaction>(&self, tx: &T, edit: &Edit, wish: Wish) -> Result<u32> {
+        let len = edit.end.since(wish.from) as u32;
         let new = match wish.target {
-            // References that are added, and taken again if there is no space.
-            Target::Shared(_) => {
-                let len = edit.end.since(wish.from) as u32;
-                cost::share(geometry, len) + release(len)
-            }
-            Target::Written(_) => return CALLER,
+            Target::Shared(disk) => cost::count(tx, once((disk, len)), Counting::Try)?,
+            Target::Written(_) => return Ok(CALLER),
             Target::New(..) | Target::Hole => 0,
         };
-        CALLER + new + old.sum::<u32>()
+        let how = match self.shared {
+            true => Counting::Release,
+            false => Counting::Free,
+        };
+        Ok(CALLER + new + cost::count(tx, edit.old().iter().copied(), how)?)
     }
 }
 

@@ -29,17 +29,73 @@ fn spread(geometry: &Geometry, len: u32) -> u32 {
     2 * (len / least)
 }
 
-/// Taking a reference from each block of a run.
-pub(super) fn release(geometry: &Geometry, shared: bool, len: u32) -> u32 {
-    match shared {
-        true => credits::release(geometry) + credits::COMMIT + spread(geometry, len),
-        false => credits::COMMIT,
+/// What is done to the counts of a run of blocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// They have none and are freed.
+    Free,
+    /// Each loses a reference.
+    Release,
+    /// Each gets a reference.
+    Share,
+    /// Each gets a reference, and loses it again if something fails.
+    Try,
+}
+
+impl Counting {
+    /// For one run that has nodes of its own.
+    fn cost(self, geometry: &Geometry, len: u32) -> u32 {
+        let release = credits::release(geometry) + credits::COMMIT;
+        match self {
+            Counting::Free => credits::COMMIT,
+            Counting::Release => release + spread(geometry, len),
+            Counting::Share => credits::share(geometry) + spread(geometry, len),
+            Counting::Try => credits::share(geometry) + release + 2 * spread(geometry, len),
+        }
     }
 }
 
-/// Adding a reference to each block of a run.
-pub(super) fn share(geometry: &Geometry, len: u32) -> u32 {
-    credits::share(geometry) + spread(geometry, len)
+/// Counting the blocks of some runs.
+pub(super) fn count<R: Reader>(
+    reader: &R,
+    runs: impl Iterator<Item = (FsBlock, u32)>,
+    how: Counting,
+) -> Result<u32> {
+    let geometry = reader.geometry();
+    let mut sum = 0u32;
+    let mut group: Option<(AgNumber, u32, u32)> = None;
+    for (at, len) in runs {
+        let Some((ag, _)) = geometry.locate(at) else {
+            continue;
+        };
+        let cost = how.cost(geometry, len);
+        match &mut group {
+            Some((same, count, singly)) if *same == ag => {
+                *count += 1;
+                *singly = singly.saturating_add(cost);
+            }
+            _ => {
+                sum = sum.saturating_add(in_one_group(reader, group)?);
+                group = Some((ag, 1, cost));
+            }
+        }
+    }
+    Ok(sum.saturating_add(in_one_group(reader, group)?))
+}
+
+/// Counting `count` runs of one group, at a cost of `singly` if no two have nodes in common.
+fn in_one_group<R: Reader>(reader: &R, group: Option<(AgNumber, u32, u32)>) -> Result<u32> {
+    let Some((ag, count, singly)) = group else {
+        return Ok(0);
+    };
+    let geometry = reader.geometry();
+    let capacity = Array::<Branch>::capacity(geometry.block_size()) as u32;
+    let grown = 4 * count / capacity.max(1) + 2 * credits::share(geometry);
+    if singly <= grown {
+        return Ok(singly);
+    }
+    let nodes = reader.in_group(ag, |_, state| Ok(state.tree_blocks()))?;
+    Ok(singly.min(nodes.saturating_mul(3).saturating_add(grown)))
 }
 
 /// Changing the tree as planned, the lowest `shared` nodes of the path being copied.
@@ -66,27 +122,8 @@ pub(super) fn splice<T: Transaction>(
 
 /// Adding a reference to all that a node refers to, and taking one from the node.
 pub(super) fn shadow<T: Transaction>(tx: &T, node: &T::Buf) -> Result<u32> {
-    let geometry = tx.geometry();
-    let mut sum = credits::release(geometry);
-    let mut group: Option<(AgNumber, u32, u32)> = None;
-    for index in 0..node::count(node) {
-        let (at, len) = child(node, index);
-        let Some((ag, _)) = geometry.locate(at) else {
-            continue;
-        };
-        let cost = share(geometry, len);
-        match &mut group {
-            Some((same, count, singly)) if *same == ag => {
-                *count += 1;
-                *singly = singly.saturating_add(cost);
-            }
-            _ => {
-                sum += group_cost(tx, group)?;
-                group = Some((ag, 1, cost));
-            }
-        }
-    }
-    Ok(sum + group_cost(tx, group)?)
+    let children = (0..node::count(node)).map(|index| child(node, index));
+    Ok(credits::release(tx.geometry()) + count(tx, children, Counting::Share)?)
 }
 
 /// The blocks that record `index` of a node refers to.
@@ -96,16 +133,4 @@ pub(super) fn child<B: Block>(node: &B, index: usize) -> (FsBlock, u32) {
     }
     let extent = Array::<Extent>::get(node, index);
     (extent.disk, extent.len)
-}
-
-/// Changing counts of `count` runs of one group, at a cost of `singly` if no two touch the same.
-fn group_cost<R: Reader>(reader: &R, group: Option<(AgNumber, u32, u32)>) -> Result<u32> {
-    let Some((ag, count, singly)) = group else {
-        return Ok(0);
-    };
-    let nodes = reader.in_group(ag, |_, state| Ok(state.tree_blocks()))?;
-    let geometry = reader.geometry();
-    let capacity = Array::<Branch>::capacity(geometry.block_size()) as u32;
-    let grown = 4 * count / capacity.max(1) + 2 * credits::share(geometry);
-    Ok(singly.min(nodes.saturating_mul(3).saturating_add(grown)))
 }

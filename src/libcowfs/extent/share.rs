@@ -7,7 +7,7 @@ use super::super::space::credits;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, Ino};
 use super::change::Target;
-use super::cost::{self, CALLER};
+use super::cost::{self, Counting, CALLER};
 use super::nodes::{release, share};
 use super::{Fork, Map};
 
@@ -33,11 +33,12 @@ impl Fork {
                 })?;
             }
             Map::Inline(..) => {
-                let geometry = tx.geometry();
-                let cost = source.inline().iter().map(|extent| {
-                    cost::share(geometry, extent.len) + cost::release(geometry, true, extent.len)
-                });
-                tx.need(2 * CALLER + cost.sum::<u32>())?;
+                let runs = source
+                    .inline()
+                    .iter()
+                    .map(|extent| (extent.disk, extent.len));
+                let cost = cost::count(tx, runs, Counting::Try)?;
+                tx.need(2 * CALLER + cost)?;
                 for (index, extent) in source.inline().iter().enumerate() {
                     if let Err(error) = share(tx, extent.disk, extent.len) {
                         for done in source.inline().iter().take(index) {

@@ -639,6 +639,31 @@ fn a_loop_of_nodes_is_corrupt() {
 }
 
 #[test]
+fn records_inside_each_other_are_corrupt() {
+    let (store, mut pool, mut root) = (store(8), Pool::default(), Root::EMPTY);
+    // The first one's name is a record itself.
+    let mut name = [0; 20];
+    name[0] = 2;
+    name[17] = 1;
+    store
+        .run(|tx| {
+            btree::insert::<Names, _, _>(tx, &mut pool, &mut root, Name(1, &name))?;
+            btree::insert::<Names, _, _>(tx, &mut pool, &mut root, Name(2, b"b"))
+        })
+        .unwrap();
+    let first = {
+        let leaf = store.read(root.block, Kind::Directory).unwrap();
+        leaf.u16(64)
+    };
+    store.with_bytes(root.block, |bytes| {
+        bytes[66..68].copy_from_slice(&(first + 18).to_le_bytes());
+        cowfs_core::ondisk::header::seal(bytes);
+    });
+    let read = store.read(root.block, Kind::Directory);
+    assert!(matches!(read, Err(Error::Corrupt(at, _)) if at == root.block));
+}
+
+#[test]
 fn a_record_too_large_is_refused() {
     let (store, mut pool, mut root) = (store(8), Pool::default(), Root::EMPTY);
     store

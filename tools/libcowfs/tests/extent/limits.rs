@@ -6,7 +6,7 @@ use crate::check::check;
 use crate::world::{volume_of, Cell, End, World};
 use cowfs_core::btree::Root;
 use cowfs_core::error::Error;
-use cowfs_core::extent::Fork;
+use cowfs_core::extent::{Fork, MAX_LEN};
 use cowfs_core::mem::MemStore;
 use cowfs_core::ondisk::{inode, Kind};
 use cowfs_core::space;
@@ -251,4 +251,83 @@ fn blocks_side_by_side_are_freed_at_once() {
     // Leaf by leaf, 40 extents each; or eight runs at a time.
     assert!(ordered <= 11, "{ordered} steps");
     assert!(scattered >= 40, "{scattered} steps");
+}
+
+#[test]
+fn a_small_journal_is_enough_for_long_extents() {
+    // A volume of 64 MiB and its journal of 4 MiB, of which a transaction may have a quarter.
+    let mut world = World::new(volume_of(12, 1, 15_000 / 64 * 64), 9000, 1);
+    world.create();
+    let ino = world.ino(0);
+    for n in 0..5 {
+        // Five extents apart from each other, so that they stay in the inode.
+        let (disk, len) = space::stage(world.store, FsBlock(100 + 2100 * n), 1500).unwrap();
+        let at = FileBlock(1700 * n);
+        let mut tx = world.store.begin(200);
+        let fork = &mut world.files[0].fork;
+        assert_eq!(fork.replace(&mut tx, ino, at, disk, len), Ok(len));
+        space::commit_staged(&mut tx, disk, len).unwrap();
+        tx.commit().unwrap();
+        world.files[0].cells[at.0 as usize..][..len as usize]
+            .iter_mut()
+            .zip(disk.0..)
+            .for_each(|(cell, disk)| *cell = Cell::Data(disk));
+        let blocks = disk.0..disk.0 + u64::from(len);
+        world
+            .contents
+            .extend(blocks.map(|block| (FsBlock(block), block)));
+    }
+    let target = world.create();
+    let mut tx = world.store.begin(200);
+    let mut from = std::mem::take(&mut world.files[0]);
+    let to = &mut world.files[target];
+    Fork::clone_whole(&mut tx, &mut from.fork, &mut to.fork).unwrap();
+    to.cells = from.cells.clone();
+    world.files[0] = from;
+    tx.commit().unwrap();
+    check(&world);
+    // Unmapping a part of each, and all of one.
+    let mut tx = world.store.begin(200);
+    let fork = &mut world.files[1].fork;
+    let done = fork.unmap(&mut tx, ino, FileBlock(100), 8000).unwrap();
+    world.files[1].cells[100..][..done as usize].fill(Cell::Hole);
+    tx.commit().unwrap();
+    check(&world);
+    let mut tx = world.store.begin(200);
+    let fork = &mut world.files[0].fork;
+    assert_eq!(fork.truncate(&mut tx, ino, FileBlock(0)), Ok(true));
+    world.files[0].cells.fill(Cell::Hole);
+    tx.commit().unwrap();
+    check(&world);
+}
+
+#[test]
+fn no_extent_is_longer_than_may_be() {
+    let mut world = World::new(volume_of(12, 1, 15_000 / 64 * 64), 6000, 1);
+    world.create();
+    let ino = world.ino(0);
+    let (disk, len) = space::stage(world.store, FsBlock(1000), 5000).unwrap();
+    assert_eq!(len, 5000);
+    for piece in [0..1, 1..3000, 3000..5000] {
+        let (mut at, end) = (piece.start, piece.end);
+        while at < end {
+            let mut tx = world.store.begin_unlimited();
+            let fork = &mut world.files[0].fork;
+            let from = disk.add(at);
+            let n = fork
+                .replace(&mut tx, ino, FileBlock(at), from, (end - at) as u32)
+                .unwrap();
+            space::commit_staged(&mut tx, from, n).unwrap();
+            tx.commit().unwrap();
+            for block in at..at + u64::from(n) {
+                world.files[0].cells[block as usize] = Cell::Data(block);
+                world.contents.insert(disk.add(block), block);
+            }
+            at += u64::from(n);
+        }
+    }
+    check(&world);
+    let extents = world.files[0].fork.inline();
+    assert!((3..=4).contains(&extents.len()), "{extents:?}");
+    assert!(extents.iter().all(|extent| extent.len <= MAX_LEN));
 }
