@@ -30,17 +30,18 @@ build := $(CURDIR)/build
 
 ifdef KDIR
 in_toolchain :=
-prepared :=
 else
 override KDIR := $(COWFS_CACHE)/kernel/linux
 in_toolchain := qemu/in-toolchain
-prepared := kernel
+need_kernel := kernel
+need_toolchain := toolchain
 endif
 
 cargo := $(in_toolchain) cargo
 workspace := --manifest-path tools/Cargo.toml --workspace --locked
 guest := qemu/boot --memory $(MEMORY) --cpus $(CPUS) $(addprefix --disk ,$(DISKS)) \
-	$(build)/module/cowfs.ko $(build)/precure/cowfs_precure.ko $(build)/bin $(build)/selftests
+	$(build)/module/cowfs.ko $(build)/bin
+tests := $(build)/precure/cowfs_precure.ko $(build)/selftests
 # Merged with build/bin in the guest.
 test_programs = $(COWFS_CACHE)/test-programs/bin
 
@@ -86,7 +87,7 @@ module: check-kdir
 precure: module
 	$(call kbuild,precure,COWFS_PRECURE=1 modules)
 
-check-kdir: $(prepared)
+check-kdir: $(need_kernel)
 	@test -f $(KDIR)/.config || { \
 		echo "cowfs: KDIR=$(KDIR) is not a configured kernel tree" >&2; exit 1; }
 	@version=$$($(in_toolchain) make -s -C $(KDIR) kernelversion) || exit; \
@@ -104,8 +105,8 @@ check-kdir: $(prepared)
 # Cargo's target directory is shared by all checkouts, so what was built is
 # copied out of it under a lock. Cargo allows no dot in the name of a program.
 .PHONY: tools
-tools: $(prepared)
-	@mkdir -p $(build)/bin
+tools: $(need_toolchain)
+	@mkdir -p $(build)/bin $(COWFS_CACHE)
 	@exec {lock}>$(COWFS_CACHE)/tools.lock; flock $$lock; set -o pipefail; \
 	$(cargo) build $(workspace) --release --message-format=json-render-diagnostics | \
 		sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | \
@@ -120,21 +121,22 @@ tools: $(prepared)
 guest-files: setup module precure tools
 	@$(in_toolchain) make -s -C selftests KDIR=$(KDIR) BUILD=$(build)/selftests
 
-vm demo selftests selftests-precure bench: guest-files
+vm selftests selftests-precure bench: guest-files
 selftests: test-programs
+demo: setup module tools
 
 vm:
-	@$(guest) --shell
+	@$(guest) $(tests) --shell
 
 demo:
 	@$(guest) qemu/demo --timeout 600 --log $(build)/log/demo -- ./demo
 
 selftests:
-	@$(guest) $(test_programs) --timeout 1500 --log $(build)/log/selftests -- selftests/run $(TESTS)
+	@$(guest) $(tests) $(test_programs) --timeout 1500 --log $(build)/log/selftests -- selftests/run $(TESTS)
 
 # The proof that cow_race bites: it must find poison under the old rule.
 selftests-precure:
-	@$(guest) --timeout 600 --log $(build)/log/precure -- \
+	@$(guest) $(tests) --timeout 600 --log $(build)/log/precure -- \
 		env MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
 
 # CPU cost needs ICOUNT=1, concurrency must not have it. For ROWS=, ROUNDS= and
@@ -154,24 +156,24 @@ bench:
 check:
 	+@.ci/check
 
-test: $(prepared)
+test: $(need_toolchain)
 	$(cargo) test $(workspace) --no-fail-fast
 
 lint: lint-format lint-unsafe lint-shell lint-man lint-tools lint-module doc
 
-lint-format: $(prepared)
+lint-format: $(need_toolchain)
 	git ls-files -z '*.rs' | xargs -0r $(in_toolchain) rustfmt --check --edition 2021
 
 lint-unsafe:
 	! git grep -nw unsafe -- src tools ':!*.md' | grep -v 'forbid(unsafe_code)'
 
-lint-shell: $(prepared)
+lint-shell: $(need_toolchain)
 	git grep -lzE '^#!/bin/(ba)?sh' | xargs -0r $(in_toolchain) shellcheck -x -P SCRIPTDIR
 
-lint-man: $(prepared)
+lint-man: $(need_toolchain)
 	git ls-files -z '*.[1-9]' | xargs -0r $(in_toolchain) mandoc -T lint -W warning
 
-lint-tools: $(prepared)
+lint-tools: $(need_toolchain)
 	$(cargo) clippy $(workspace) --all-targets -- -Dwarnings
 
 lint-module: check-kdir
