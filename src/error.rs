@@ -59,6 +59,9 @@ pub(crate) fn report(sb: &Super, error: Core) -> Error {
 pub(crate) fn core(error: Error, at: FsBlock) -> Core {
     if error == ENOMEM {
         Core::NoMemory
+    } else if error == ENOSPC {
+        // Only the journal has limits that are told so.
+        Core::NeedCredits
     } else if error == EROFS {
         Core::ReadOnly
     } else if error == EUCLEAN {

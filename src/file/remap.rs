@@ -62,14 +62,20 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         && range.pos_out == 0
         && range.len >= from.size()
         && size <= end;
-    let shared = if whole {
-        clone_whole(from, to, end)
-    } else {
-        share(from, to, &range)
-    };
-    shared.map_err(|e| error::report(sb, e))?;
-    if !whole && !dedupe && end > size {
-        extend(to, end).map_err(|e| error::report(sb, e))?;
+    let mut cloned = false;
+    if whole {
+        cloned = match clone_whole(from, to, end) {
+            Ok(()) => true,
+            // The journal is too small to do it at once.
+            Err(Error::NeedCredits) => false,
+            Err(e) => return Err(error::report(sb, e)),
+        };
+    }
+    if !cloned {
+        share(from, to, &range).map_err(|e| error::report(sb, e))?;
+        if !dedupe && end > size {
+            extend(to, end).map_err(|e| error::report(sb, e))?;
+        }
     }
     drop(guard);
     if target.is_sync() || source.is_sync() {
@@ -99,18 +105,30 @@ fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult {
         cow::cancel(to, &mut map, FileRange::ALL, true)?;
     }
     truncate::blocks(to, FileBlock(0))?;
-    let mut tx = Tx::start(view, CREDITS, view.volume().space.kept(0))?;
-    let (mut source, mut target) = lock_both(from, to);
-    target.changing();
-    let source_fork = &mut source.file().map_err(|_| Error::Invalid)?.fork;
-    let target_fork = &mut target.file().map_err(|_| Error::Invalid)?.fork;
-    Fork::clone_whole(&mut tx, source_fork, target_fork)?;
-    to.extend_size(end);
-    to.data().set_disk_size(&mut target, end.max(0) as u64);
-    log::log(&mut tx, from, &mut source, true)?;
-    log::log(&mut tx, to, &mut target, true)?;
-    drop((source, target));
-    tx.finish().map(|_| ())
+    let mut credits = CREDITS;
+    loop {
+        let mut tx = Tx::start(view, credits, view.volume().space.kept(0))?;
+        let (mut source, mut target) = lock_both(from, to);
+        target.changing();
+        let source_fork = &mut source.file().map_err(|_| Error::Invalid)?.fork;
+        let target_fork = &mut target.file().map_err(|_| Error::Invalid)?.fork;
+        match Fork::clone_whole(&mut tx, source_fork, target_fork) {
+            // Nothing was changed, and in a transaction of its own there is room enough.
+            Err(Error::NeedCredits) if credits < tx.wanted() => {
+                credits = tx.wanted();
+                drop((source, target));
+                tx.finish()?;
+                continue;
+            }
+            done => done?,
+        }
+        to.extend_size(end);
+        to.data().set_disk_size(&mut target, end.max(0) as u64);
+        log::log(&mut tx, from, &mut source, true)?;
+        log::log(&mut tx, to, &mut target, true)?;
+        drop((source, target));
+        return tx.finish().map(|_| ());
+    }
 }
 
 /// Has a range of `to` share what is in a range of `from`.

@@ -42,10 +42,11 @@ impl<'a> Mapper<'a> {
         blocks.saturating_mul(1 << self.shift)
     }
 
-    /// Offset and length in bytes; the end stays in the range of file offsets.
+    /// Offset and length in bytes. The last block that a file can have ends one byte beyond the
+    /// largest offset.
     fn place(&self, at: FileBlock, len: u64) -> (i64, u64) {
         let offset = self.bytes(at.0).min(i64::MAX as u64);
-        let len = self.bytes(len).min(i64::MAX as u64 - offset);
+        let len = self.bytes(len).min((1 << 63) - offset);
         (offset as i64, len)
     }
 
