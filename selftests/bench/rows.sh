@@ -132,10 +132,10 @@ for extents in 1 1000 50000; do
 	removal_of_$extents() { removal_of $extents; }"
 done
 
-row create us less cost '' create_files "creation of $FILES small files, each"
-row stat us less cost '' stat_files "stat of $FILES small files, each, not cached"
+row create-files us less cost '' create_files "creation of $FILES small files, each"
+row stat-files us less cost '' stat_files "stat of $FILES small files, each, not cached"
 row inode-slab bytes less cost '' inode_slab 'slab memory of a cached inode and dentry'
-row unlink us less cost '' unlink_files "deletion of $FILES small files, each"
+row unlink-files us less cost '' unlink_files "deletion of $FILES small files, each"
 
 # files OPERATION: microseconds per file
 files() {
