@@ -35,7 +35,7 @@
 //!
 //! **Epochs.** Most nodes on the paths a file writes through are its own, so it should not cost a look
 //! into the counts to know that. Every node bears the epoch its file had when it made the node. Cloning a tree
-//! gives both files new epochs, never used before on the volume. A node comes to have a second
+//! gives both files a new epoch, never used before on the volume. A node comes to have a second
 //! holder only by a clone of a file that has it: a node of its file's present epoch has one. (A file that was never cloned,
 //! nor is a clone, has epoch 0, as have the nodes it made; all its nodes are such ones.)
 //!

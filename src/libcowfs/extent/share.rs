@@ -23,14 +23,12 @@ impl Fork {
         if !target.is_empty() {
             return Err(Error::Exists);
         }
-        let mut epochs = (source.epoch, source.epoch);
+        let mut epoch = source.epoch;
         match &source.map {
             Map::Tree(root) => {
                 tx.need(2 * CALLER + credits::share(tx.geometry()))?;
                 share(tx, root.block, 1)?;
-                epochs = tx.with_volume(|tx, volume| {
-                    Ok((volume.next_epoch(tx)?, volume.next_epoch(tx)?))
-                })?;
+                epoch = tx.with_volume(|tx, volume| volume.next_epoch(tx))?;
             }
             Map::Inline(..) => {
                 let runs = source
@@ -50,12 +48,9 @@ impl Fork {
             }
         }
         source.flag_shared();
-        source.epoch = epochs.0;
+        source.epoch = epoch;
         source.changed = true;
-        *target = Fork {
-            epoch: epochs.1,
-            ..source.clone()
-        };
+        *target = source.clone();
         Ok(())
     }
 

@@ -336,6 +336,16 @@ impl<'a> MemTx<'a> {
         self.touched
     }
 
+    /// Counts `blocks` more as touched: what a caller would do besides in the same step.
+    pub fn spend(&mut self, blocks: u32) {
+        self.touched += blocks as usize;
+        assert!(
+            self.touched <= self.granted,
+            "nothing is left for the caller of what was asked for, {}",
+            self.granted
+        );
+    }
+
     /// Makes the changes last.
     ///
     /// # Errors

@@ -639,6 +639,28 @@ fn a_loop_of_nodes_is_corrupt() {
 }
 
 #[test]
+fn a_leaf_in_the_place_of_another_is_corrupt() {
+    let mut model = Model::new(8);
+    (0..60).for_each(|key| model.insert(key));
+    let (one, two) = {
+        let top = model.store.read(model.root.block, Kind::Extent).unwrap();
+        (node::child(&top, 1), node::child(&top, 2))
+    };
+    // The root's second and third child change places.
+    model.store.with_bytes(model.root.block, |bytes| {
+        bytes[64 + 24..64 + 32].copy_from_slice(&two.0.to_le_bytes());
+        bytes[64 + 40..64 + 48].copy_from_slice(&one.0.to_le_bytes());
+        cowfs_core::ondisk::header::seal(bytes);
+    });
+    let capacity = Array::<Pair>::capacity(256) as u64;
+    for (key, leaf) in [(capacity, two), (2 * capacity, one)] {
+        let found = btree::lookup::<Pairs, Pair, _>(&model.store, model.root, key);
+        let what = "tree node with keys of its neighbour";
+        assert_eq!(found, Err(Error::Corrupt(leaf, what)));
+    }
+}
+
+#[test]
 fn records_inside_each_other_are_corrupt() {
     let (store, mut pool, mut root) = (store(8), Pool::default(), Root::EMPTY);
     // The first one's name is a record itself.

@@ -331,3 +331,32 @@ fn no_extent_is_longer_than_may_be() {
     assert!((3..=4).contains(&extents.len()), "{extents:?}");
     assert!(extents.iter().all(|extent| extent.len <= MAX_LEN));
 }
+
+#[test]
+fn a_reference_is_taken_back_if_there_is_no_space_for_its_extent() {
+    let mut world = fragmented(volume_of(10, 1, 1024), 30);
+    let ino = world.ino(0);
+    world.files[0].fork.flag_shared();
+    let source = world.files[0].fork.clone();
+    // All the room is staged.
+    while space::stage(world.store, FsBlock(0), 1).is_ok() {}
+    let mut done = 0;
+    for at in (1..60).step_by(2) {
+        let (from, to) = (FileBlock(at - 1), FileBlock(at));
+        let mut tx = world.store.begin_unlimited();
+        let fork = &mut world.files[0].fork;
+        let before = fork.clone();
+        let shared = fork.share_range(&mut tx, ino, &source, from, to, 1);
+        tx.commit().unwrap();
+        if shared == Err(Error::NoSpace) {
+            assert_eq!(world.files[0].fork, before);
+            break;
+        }
+        assert_eq!(shared, Ok(1));
+        let cells = &mut world.files[0].cells;
+        cells[at as usize] = cells[at as usize - 1];
+        done += 1;
+    }
+    assert!((1..30).contains(&done), "the leaf is never full");
+    check(&world);
+}

@@ -51,6 +51,12 @@ pub struct World {
 
 pub type Tx = MemTx<'static>;
 
+/// Blocks a caller changes with each step: the inode and the volume's counters.
+const INODE: u32 = 2;
+
+/// And the group's header and summary, where blocks were staged.
+const CALLER: u32 = INODE + space::credits::COMMIT;
+
 /// A volume of `groups` groups of `group` blocks, of any block size, without inodes.
 pub fn volume_of(block_shift: u8, groups: u32, group: u32) -> &'static MemStore {
     let summary_blocks = groups.div_ceil((1 << block_shift) - 64);
@@ -191,6 +197,7 @@ impl World {
                     .replace(tx, ino, FileBlock(to), from, len - done)?;
                 assert!(n > 0);
                 space::commit_staged(tx, from, n)?;
+                tx.spend(INODE);
                 for block in 0..u64::from(n) {
                     let data = stamp + u64::from(done) + block;
                     target.cells[(to + block) as usize] = Cell::Data(data);
@@ -232,6 +239,7 @@ impl World {
             }
             n?;
             space::commit_staged(tx, disk, done)?;
+            tx.spend(INODE);
             for block in at..at + u64::from(done) {
                 target.cells[block as usize] = Cell::Unwritten;
             }
@@ -256,6 +264,7 @@ impl World {
             let n = target
                 .fork
                 .convert(tx, ino, FileBlock(at), extent.len.into())?;
+            tx.spend(CALLER);
             world.stamp += 1;
             for block in 0..n {
                 let data = (world.stamp << 16) + block;
@@ -272,7 +281,11 @@ impl World {
         let (mut at, end) = (at, at + len);
         self.steps(|world, tx| {
             let target = &mut world.files[file];
+            let before = tx.touched();
             let n = target.fork.unmap(tx, ino, FileBlock(at), end - at)?;
+            if tx.touched() > before {
+                tx.spend(CALLER);
+            }
             assert!(n > 0);
             target.cells[at as usize..(at + n) as usize].fill(Cell::Hole);
             at += n;
@@ -287,7 +300,11 @@ impl World {
         while ended == End::Crashed {
             ended = self.steps(|world, tx| {
                 let fork = &mut world.files[file].fork;
+                let before = tx.touched();
                 let finished = fork.truncate(tx, ino, FileBlock(from))?;
+                if tx.touched() > before {
+                    tx.spend(CALLER);
+                }
                 Ok(finished)
             });
         }
@@ -313,6 +330,7 @@ impl World {
             let mut to = std::mem::take(&mut world.files[target]);
             let done = Fork::clone_whole(tx, &mut from.fork, &mut to.fork);
             if done.is_ok() {
+                tx.spend(2 * CALLER - 1);
                 to.cells = from.cells.clone();
             }
             world.files[source] = from;
@@ -339,9 +357,13 @@ impl World {
             let file = &mut world.files[target];
             let (from, to) = (from + at, to + at);
             let (from_at, to_at) = (FileBlock(from), FileBlock(to));
+            let before = tx.touched();
             let n = file
                 .fork
                 .share_range(tx, ino, &other.fork, from_at, to_at, len - at)?;
+            if tx.touched() > before {
+                tx.spend(CALLER);
+            }
             assert!(n > 0);
             for block in 0..n {
                 file.cells[(to + block) as usize] = match other.cells[(from + block) as usize] {
