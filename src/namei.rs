@@ -41,10 +41,20 @@ fn entry_type(inode: &Inode) -> EntryType {
     EntryType::from_mode(inode.mode().bits())
 }
 
+/// What an operation may take blocks from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// What is available.
+    Available,
+    /// What is available, else the slack.
+    Slack,
+}
+
 /// Runs `f` in a transaction that changes `dirs` directory trees beside inodes, names and orphans, and
 /// may allocate `blocks` blocks more than those trees need.
 fn change<R>(
     dir: &Inode,
+    room: Room,
     blocks: u64,
     dirs: u32,
     f: impl FnOnce(&mut Tx<'_>) -> CoreResult<R>,
@@ -52,7 +62,11 @@ fn change<R>(
     let sb = dir.sb();
     let view = View::new(sb);
     let tree = u64::from(dirs) * u64::from(dir::MAX_NEW_NODES) + ORPHAN_NODES;
-    let promise = view.volume().promise(sb, blocks.saturating_add(tree))?;
+    let promise = match view.volume().promise(sb, blocks.saturating_add(tree)) {
+        // Removing names frees more than it takes: on a full volume that comes out of the slack.
+        Err(e) if e == ENOSPC && room == Room::Slack => view.volume().space.kept(0),
+        promise => promise?,
+    };
     let size = CREDITS.saturating_add(dirs.saturating_mul(dir::CREDITS));
     let tid;
     let done = {
@@ -172,7 +186,7 @@ fn make(
     if new.is_dir() && dir.nlink() == u32::MAX {
         return Err(EMLINK);
     }
-    change(dir, make::BLOCKS, 1, |tx| {
+    change(dir, Room::Available, make::BLOCKS, 1, |tx| {
         let new = make::allocate(tx, dir, new, what)?;
         let ino = Ino(new.ino());
         if new.is_dir() {
@@ -245,7 +259,7 @@ impl InodeOperations for Operations {
 
     fn tmpfile(idmap: &MntIdmap, dir: &FsInode<Cowfs>, mode: Mode) -> Result<NewInode<Cowfs>> {
         let new = make::prepare(idmap, dir, mode, What::Plain)?;
-        change(dir, make::BLOCKS, 0, |tx| {
+        change(dir, Room::Available, make::BLOCKS, 0, |tx| {
             let new = make::allocate(tx, dir, new, What::Plain)?;
             new.set_nlink(0);
             orphans::add(tx, Ino(new.ino()))?;
@@ -261,7 +275,7 @@ impl InodeOperations for Operations {
         if name.len() > NAME_MAX {
             return Err(ENAMETOOLONG);
         }
-        change(dir, 0, 1, |tx| {
+        change(dir, Room::Available, 0, 1, |tx| {
             let ino = Ino(inode.ino());
             enter(tx, locked, name, ino, entry_type(inode))?;
             if inode.nlink() == 0 {
@@ -279,7 +293,7 @@ impl InodeOperations for Operations {
     fn unlink(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: Locked<'_, Cowfs>) -> Result {
         let locked = dir;
         let (dir, inode) = (dir.inode(), inode.inode());
-        change(dir, 0, 1, |tx| {
+        change(dir, Room::Slack, 0, 1, |tx| {
             leave(tx, locked, entry.name())?;
             unlinked(tx, inode)
         })
@@ -289,7 +303,7 @@ impl InodeOperations for Operations {
         let locked = dir;
         let (dir, inode) = (dir.inode(), inode.inode());
         require_empty(inode)?;
-        change(dir, 0, 1, |tx| {
+        change(dir, Room::Slack, 0, 1, |tx| {
             dir.drop_nlink();
             leave(tx, locked, entry.name())?;
             unlinked(tx, inode)
@@ -372,7 +386,7 @@ impl Names<'_> {
         } else if inode.is_dir() && !self.same_dir() && self.new_dir.inode().nlink() == u32::MAX {
             return Err(EMLINK);
         }
-        change(self.new_dir.inode(), 0, 2, |tx| {
+        change(self.new_dir.inode(), Room::Available, 0, 2, |tx| {
             let (ino, kind) = (Ino(inode.ino()), entry_type(inode));
             match target {
                 Some(target) => {
@@ -395,7 +409,7 @@ impl Names<'_> {
     }
 
     fn exchange(&self, inode: &Inode, target: &Inode) -> Result {
-        change(self.new_dir.inode(), 0, 2, |tx| {
+        change(self.new_dir.inode(), Room::Available, 0, 2, |tx| {
             let (a, b) = (Ino(inode.ino()), Ino(target.ino()));
             point(tx, self.new_dir.inode(), self.new, a, entry_type(inode))?;
             point(tx, self.old_dir.inode(), self.old, b, entry_type(target))?;

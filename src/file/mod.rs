@@ -51,9 +51,6 @@ impl FileOperations for Operations {
         .union(FileOperationsFlags::PARALLEL_DIRECT_WRITE);
 
     fn open(file: &mut OpeningFile<'_, Cowfs>) -> Result {
-        if file.inode().sb().info().is_shut_down() {
-            return Err(EIO);
-        }
         file.check_size()?;
         file.set_nowait().set_direct_io();
         Ok(())
@@ -87,9 +84,6 @@ impl FileOperations for Operations {
     fn read_iter(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter) -> Result<usize> {
         let file = iocb.file();
         let inode = file.inode();
-        if inode.sb().info().is_shut_down() {
-            return Err(EIO);
-        }
         if !iocb.is_direct() {
             return iocb.read_buffered(iter);
         }
