@@ -25,8 +25,8 @@ cd "$objtree"
 # recorded NAME: the recorded command that generated rust/bindings/NAME.rs, up to
 # its sed step, as kbuild's make would have expanded it.
 recorded() {
+	# shellcheck disable=SC2016 # make's syntax, not the shell's
 	sed -n "s@^savedcmd_rust/bindings/$1.rs := @@p" "rust/bindings/.$1.rs.cmd" |
-		# shellcheck disable=SC2016 # make's syntax, not the shell's
 		sed 's/\$(pound)/#/g; s/ ; sed -Ei .*//'
 }
 
