@@ -132,7 +132,7 @@ demo:
 	@$(guest) qemu/demo --timeout 600 --log $(build)/log/demo -- ./demo
 
 selftests:
-	@$(guest) $(tests) $(test_programs) --timeout 1500 --log $(build)/log/selftests -- selftests/run $(TESTS)
+	@$(guest) $(tests) $(test_programs) --timeout 2700 --log $(build)/log/selftests -- selftests/run $(TESTS)
 
 # The proof that cow_race bites: it must find poison under the old rule.
 selftests-precure:
