@@ -244,62 +244,96 @@ static bool claim_both(int a, int b, int first, int n)
 }
 
 /*
- * Copy blocks of one file to the same place of another, or to a new one that
- * then goes away. The source may be written all the while.
+ * Blocks of a file that is written directly are good or old, but never torn; those
+ * that are stored to through a mapping may be caught half done.
  */
-static bool act_clone(void)
+static bool is_whole(int slot)
+{
+	return slot < DIRECT_SLOTS;
+}
+
+/* A new file that then goes away. Its source may be written all the while. */
+static bool clone_new(int src)
 {
 	static struct glance before[BLOCKS];
-	int src = any(SLOTS), dst = any(SLOTS), first = 0, n = BLOCKS, fd, kind = any(4);
-	/* Blocks may be caught while they are stored to through a mapping. */
-	const bool whole = src < DIRECT_SLOTS;
+	char name[32];
+	ssize_t got;
+	bool good;
+	int fd, n;
+
+	snprintf(name, sizeof(name), "copy-%d", me.id);
+	fd = open(name, O_CREAT | O_RDWR | O_EXCL, 0644);
+	ledger_glance(src, 0, BLOCKS, before);
+	good = io("open", fd < 0, 0) && io("FICLONE", clone_file(fd, me.direct[src]), 0);
+	got = pread(fd, me.buf, BLOCKS * blk, 0);
+	n = got < 0 ? 0 : got / blk;
+	/* Shorter, if the source was just being truncated. */
+	if (good && (n == BLOCKS || !ledger_touched(src, n, BLOCKS - n, before)))
+		good = io("reading a new clone", got, BLOCKS * blk);
+	good = good && ledger_compare(src, 0, n, me.buf, before, is_whole(src), "in a new clone");
+	good = io("unlink", unlink(name), 0) && good;
+	close(fd);
+	return good;
+}
+
+/* Claimed blocks of one file become those of another. */
+static bool clone_over(int src, int dst, int first, int n)
+{
+	const int to = dst < DIRECT_SLOTS ? me.direct[dst] : me.buffered[dst];
+	static struct glance before[BLOCKS];
+	int ret;
+
+	ledger_glance(src, first, n, before);
+	if (n == BLOCKS) {
+		ret = clone_file(me.direct[dst], me.direct[src]);
+	} else {
+		ret = clone_range(me.direct[dst], first * blk, me.direct[src], first * blk, n * blk);
+		/* There may be nothing, if the source was just being truncated. */
+		if (ret && errno == EINVAL && ledger_touched(src, first, n, before))
+			return true;
+	}
+	return io("FICLONE", ret, 0) &&
+	       io("read", pread(to, me.buf, n * blk, first * blk), n * blk) &&
+	       (is_whole(src) ? ledger_compare(src, first, n, me.buf, before, true, "in a clone")
+			      : ledger_check(src, first, n, me.buf, "in a clone")) &&
+	       ledger_adopt(dst, first, n, me.buf);
+}
+
+/* Mostly the same: find that out, or the difference. */
+static bool dedupe(int src, int dst, int first, int n)
+{
+	static struct glance before[2][BLOCKS];
+	int status;
+
+	ledger_glance(src, first, n, before[0]);
+	ledger_glance(dst, first, n, before[1]);
+	status = dedupe_range(me.direct[dst], first * blk, me.direct[src], first * blk, n * blk, NULL);
+	if (status == -EINVAL && (ledger_touched(src, first, n, before[0]) ||
+				  ledger_touched(dst, first, n, before[1])))
+		return true;
+	errno = status < 0 ? -status : 0;
+	return io("FIDEDUPERANGE", status < 0 ? status : 0, 0);
+}
+
+static bool act_clone(void)
+{
+	int src = any(SLOTS), dst = any(SLOTS), first = 0, n = BLOCKS, kind = any(4);
 	bool good;
 
-	if (kind == 0) {
-		char name[32];
-
-		snprintf(name, sizeof(name), "copy-%d", me.id);
-		fd = open(name, O_CREAT | O_RDWR | O_EXCL, 0644);
-		ledger_glance(src, first, n, before);
-		good = io("open", fd < 0, 0) && io("FICLONE", clone_file(fd, me.direct[src]), 0) &&
-		       io("read", pread(fd, me.buf, n * blk, 0), n * blk) &&
-		       ledger_compare(src, first, n, me.buf, before, whole, "in a new clone") &&
-		       io("unlink", unlink(name), 0);
-		close(fd);
-		return good;
-	}
+	if (kind == 0)
+		return clone_new(src);
 	if (src == dst)
 		return true;
-	if (kind > 1) {
-		/* Whole files now and then only: everybody waits for one. */
+	/* Whole files now and then only: everybody waits for one. */
+	if (kind > 1)
 		range(&first, &n);
-	}
-	if (!claim_both(whole ? dst : src, dst, first, n))
+	if (!claim_both(is_whole(src) ? dst : src, dst, first, n))
 		return true;
-	ledger_glance(src, first, n, before);
-	if (kind == 1)
-		good = io("FICLONE", clone_file(me.direct[dst], me.direct[src]), 0);
-	else
-		good = io("FICLONERANGE", clone_range(me.direct[dst], first * blk, me.direct[src],
-						      first * blk, n * blk), 0);
-	good = good && io("read", pread(dst < DIRECT_SLOTS ? me.direct[dst] : me.buffered[dst],
-					me.buf, n * blk, first * blk), n * blk) &&
-	       (whole ? ledger_compare(src, first, n, me.buf, before, true, "in a clone")
-		      : ledger_check(src, first, n, me.buf, "in a clone")) &&
-	       ledger_adopt(dst, first, n, me.buf);
+	good = clone_over(src, dst, first, n);
 	ledger_release(dst, first, n);
-	if (!whole)
+	if (!is_whole(src))
 		ledger_release(src, first, n);
-	if (good && any(2)) {
-		/* Mostly the same now: find that out, or the difference. */
-		int status = dedupe_range(me.direct[dst], first * blk, me.direct[src],
-					  first * blk, n * blk, NULL);
-
-		errno = status < 0 ? -status : 0;
-		/* Somebody may have cut a file meanwhile, and no more is to be had there. */
-		good = status == -EINVAL || io("FIDEDUPERANGE", status < 0 ? status : 0, 0);
-	}
-	return good;
+	return good && (any(2) || dedupe(src, dst, first, n));
 }
 
 static bool act_truncate(void)

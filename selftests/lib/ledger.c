@@ -154,6 +154,14 @@ void ledger_glance(int slot, int first, int n, struct glance *glance)
 	}
 }
 
+bool ledger_touched(int slot, int first, int n, const struct glance *before)
+{
+	for (int i = 0; i < n; i++)
+		if (before[i].claimed || before[i].changes != ledger->block[slot][first + i].changes)
+			return true;
+	return false;
+}
+
 bool ledger_compare(int slot, int first, int n, const void *data,
 		    const struct glance *before, bool whole, const char *how)
 {
@@ -163,7 +171,7 @@ bool ledger_compare(int slot, int first, int n, const void *data,
 		enum verdict verdict = judge(data, i, block, &found);
 		bool good;
 
-		if (!before[i].claimed && before[i].changes == ledger->block[slot][block].changes)
+		if (!ledger_touched(slot, block, 1, before + i))
 			good = is(verdict, &found, before[i].seq);
 		else
 			good = verdict == STAMP_GOOD || verdict == STAMP_ZERO ||

@@ -46,6 +46,8 @@ struct glance {
 	uint64_t seq;
 };
 void ledger_glance(int slot, int first, int n, struct glance *glance);
+/* Has anyone touched one of them since? */
+bool ledger_touched(int slot, int first, int n, const struct glance *before);
 /*
  * Check what was read of blocks that were not claimed, after a glance at them.
  * whole: they may be of any age if touched meanwhile, but never torn.
