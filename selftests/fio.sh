@@ -11,32 +11,34 @@
 . "$HERE/lib/tap.sh"
 
 size=${FIO_SIZE:-8M}
-cd "$TEST_DIR" || exit
+cd / || exit
+
+unchanged() { (cd "$TEST_DIR" && sha256sum -c --quiet sum); }
 
 storm() {
 	local name=$1
 	shift
-	rm -f target
-	cp --reflink=always source target || return
-	fio --name="$name" --filename=target --size="$size" --offset_increment="$size" \
+	rm -f "$TEST_DIR/target"
+	cp --reflink=always "$TEST_DIR/source" "$TEST_DIR/target" || return
+	fio --name="$name" --filename="$TEST_DIR/target" --size="$size" --offset_increment="$size" \
 		--numjobs=3 --group_reporting --output-format=terse --verify=crc32c \
 		--verify_fatal=1 --do_verify=1 --fallocate=none \
 		--aux-path=/tmp "$@" || return
-	sha256sum -c --quiet sum
+	unchanged
 }
 
 # The verification reads back what other jobs wrote, through a new mount.
 later() {
 	storm later --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 --do_verify=0 || return
-	cd / && umount "$TEST_DIR" && fs_mount $scratch "$TEST_DIR" && cd "$TEST_DIR" || return
-	fio --name=later --filename=target --size="$size" --offset_increment="$size" --numjobs=3 \
+	umount "$TEST_DIR" && fs_mount $scratch "$TEST_DIR" || return
+	fio --name=later --filename="$TEST_DIR/target" --size="$size" --offset_increment="$size" --numjobs=3 \
 		--group_reporting --output-format=terse --verify=crc32c --verify_fatal=1 \
 		--verify_only --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 \
 		--aux-path=/tmp
 }
 
-head -c "$((${size%M} * 3))M" /dev/urandom >source
-sha256sum source >sum
+head -c "$((${size%M} * 3))M" /dev/urandom >"$TEST_DIR/source"
+(cd "$TEST_DIR" && sha256sum source >sum)
 plan 7
 check 'direct, libaio, 4 KiB' storm a --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=16
 check 'direct, io_uring, mixed sizes' storm b --rw=randwrite --bsrange=4k-128k --direct=1 --ioengine=io_uring --iodepth=8

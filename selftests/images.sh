@@ -23,7 +23,7 @@ make_good() {
 	fs_mkfs $good
 	dev=$(losetup -f --show $good) && fs_mount "$dev" "$TEST_DIR" || return
 	mkdir -p "$TEST_DIR"/{a,b}/c/d
-	for i in {1..300}; do
+	for i in {1..80}; do
 		echo "$i" >"$TEST_DIR/a/$i"
 	done
 	head -c 300K /dev/urandom >"$TEST_DIR/big"
@@ -98,7 +98,7 @@ fails() {
 	grep -qi "$text" <<<"$output"
 }
 
-plan 16
+plan 14
 check 'making a good one' make_good
 check 'random garbage' eval 'garbage && refused "$bad"'
 check 'zeros' eval 'zeros && refused "$bad"'
@@ -108,8 +108,8 @@ check 'cut off after the superblock' eval 'short 64K && refused "."'
 check 'cut off in the middle' eval 'short $(($(fs_minimum) / 2))M && refused "."'
 check 'without its first blocks' eval 'wiped && refused "$bad"'
 check 'damaged in the superblock' eval 'flipped 1100 64 && survives'
-for i in {1..6}; do
-	check "damaged in $((i * i * 4)) places" eval "make_image && $HERE/damage $image $i $((i * i * 4)) && survives"
+for i in {1..4}; do
+	check "damaged in $((i * i * 8)) places" eval "make_image && $HERE/damage $image $i $((i * i * 8)) && survives"
 done
 check 'an undamaged one mounts' eval 'make_image && dev=$(losetup -f --show $image) &&
 	fs_mount $dev $TEST_DIR && umount $TEST_DIR && losetup -d $dev'
