@@ -677,12 +677,29 @@ fn records_inside_each_other_are_corrupt() {
         let leaf = store.read(root.block, Kind::Directory).unwrap();
         leaf.u16(64)
     };
-    store.with_bytes(root.block, |bytes| {
-        bytes[66..68].copy_from_slice(&(first + 18).to_le_bytes());
-        cowfs_core::ondisk::header::seal(bytes);
-    });
-    let read = store.read(root.block, Kind::Directory);
-    assert!(matches!(read, Err(Error::Corrupt(at, _)) if at == root.block));
+    let refused = |at: usize, value: u16| {
+        let old = store.with_bytes(root.block, |bytes| {
+            let old = [bytes[at], bytes[at + 1]];
+            bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+            cowfs_core::ondisk::header::seal(bytes);
+            old
+        });
+        let read = store.read(root.block, Kind::Directory);
+        assert!(matches!(read, Err(Error::Corrupt(at, _)) if at == root.block));
+        store.with_bytes(root.block, |bytes| {
+            bytes[at..at + 2].copy_from_slice(&old.unwrap());
+            cowfs_core::ondisk::header::seal(bytes);
+        });
+        assert!(store.read(root.block, Kind::Directory).is_ok());
+    };
+    // The second slot: into the first record, wherever.
+    for shift in 0..38 {
+        refused(66, first + shift);
+    }
+    // The first record's length, in the high byte.
+    for length in [0, 19, 21, 255] {
+        refused(usize::from(first) + 16, length << 8 | 0x55);
+    }
 }
 
 #[test]

@@ -4,10 +4,10 @@
 
 use crate::check::check;
 use crate::world::{volume_of, Cell, End, World};
-use cowfs_core::btree::Root;
+use cowfs_core::btree::{node, Cursor, Root};
 use cowfs_core::error::Error;
-use cowfs_core::extent::{Fork, MAX_LEN};
-use cowfs_core::mem::MemStore;
+use cowfs_core::extent::{Extents, Fork, MAX_LEN};
+use cowfs_core::mem::{Buf, MemStore};
 use cowfs_core::ondisk::{inode, Kind};
 use cowfs_core::space;
 use cowfs_core::store::{Reader, Transaction};
@@ -358,5 +358,30 @@ fn a_reference_is_taken_back_if_there_is_no_space_for_its_extent() {
         done += 1;
     }
     assert!((1..30).contains(&done), "the leaf is never full");
+    check(&world);
+}
+
+#[test]
+fn nodes_of_the_present_epoch_are_known_to_be_the_files_own() {
+    let mut world = fragmented(volume_of(10, 8, 1024), 3000);
+    let epochs = |world: &World, file: usize, at: u64| {
+        let mut cursor = Cursor::<Extents, Buf>::new();
+        let root = world.files[file].fork.root();
+        cursor.seek(world.store, root, at).unwrap();
+        cursor.nodes().map(node::epoch).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(&world, 0, 1000), [0, 0, 0]);
+    assert_eq!(world.clone_file(0), End::Finished);
+    let epoch = world.store.volume(|volume| volume.epoch).unwrap();
+    assert!(epoch > 0);
+    assert_eq!(epochs(&world, 0, 1000), [0, 0, 0]);
+    // A path that was copied.
+    assert_eq!(world.write(1, 1000, 1), End::Finished);
+    assert_eq!(epochs(&world, 1, 1000), [epoch; 3]);
+    assert_eq!(epochs(&world, 0, 1000), [0, 0, 0]);
+    // A leaf that is nobody else's any more.
+    world.remove(1);
+    assert_eq!(world.write(0, 1000, 1), End::Finished);
+    assert_eq!(epochs(&world, 0, 1000), [epoch, 0, 0]);
     check(&world);
 }
