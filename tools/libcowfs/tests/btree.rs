@@ -696,6 +696,10 @@ fn records_inside_each_other_are_corrupt() {
     for shift in 0..38 {
         refused(66, first + shift);
     }
+    // Beside its own one.
+    for shift in 1..19 {
+        refused(66, first - 19 + shift);
+    }
     // The first record's length, in the high byte.
     for length in [0, 19, 21, 255] {
         refused(usize::from(first) + 16, length << 8 | 0x55);
