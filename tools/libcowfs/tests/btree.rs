@@ -702,7 +702,7 @@ fn records_inside_each_other_are_corrupt() {
     }
     // The first record's length, in the high byte.
     for length in [0, 19, 21, 255] {
-        refused(usize::from(first) + 16, length << 8 | 0x55);
+        refused(usize::from(first) + 16, (length << 8) | 0x55);
     }
 }
 
