@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{sample, Builder};
+use common::{put64, sample, Builder};
 use cowfs_core::inode::FileType;
 use cowfs_core::ondisk::inode;
 use std::collections::HashMap;
@@ -57,4 +57,13 @@ fn files_of_all_block_sizes_are_clean() {
         }
         assert_eq!(b.finish(HashMap::new()).check(), [""; 0]);
     }
+}
+
+/// What a crash in a truncation leaves, or in a clone of a range: whatever makes the file longer takes
+/// it away first.
+#[test]
+fn blocks_beyond_the_end_of_a_file_are_no_damage() {
+    let image = sample();
+    image.edit_inode("file", |b| put64(b, inode::SIZE_BYTES, 5000));
+    assert_eq!(image.check(), [""; 0]);
 }

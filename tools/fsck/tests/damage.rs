@@ -295,8 +295,6 @@ damages! {
     } => "metadata, but mapped as data by inode";
     too_many_inline_extents: |i| i.edit_inode("file", |b| b[inode::COUNT] = 6)
         => "6 extents in the inode";
-    written_beyond_the_size: |i| i.edit_inode("file", |b| put64(b, inode::SIZE_BYTES, 5000))
-        => "lie beyond its size of 5000 bytes";
     block_mapped_twice: |i| {
         let other = data(i, "orphan").0;
         i.edit_inode("deep", |b| {

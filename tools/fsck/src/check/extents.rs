@@ -36,8 +36,6 @@ pub struct Span {
 struct Sums {
     /// The file block behind the last extent.
     end: u64,
-    /// The file block behind the last extent that was written.
-    written_end: u64,
     /// Blocks of data and of nodes.
     blocks: u64,
     /// Something could not be read: the others are too small.
@@ -47,7 +45,6 @@ struct Sums {
 impl Sums {
     fn add(&mut self, other: Sums) {
         self.end = self.end.max(other.end);
-        self.written_end = self.written_end.max(other.written_end);
         self.blocks += other.blocks;
         self.partial |= other.partial;
     }
@@ -113,25 +110,7 @@ impl Checker<'_> {
             let level = usize::from(root.height) - 1;
             self.check_extent_node(&mut file, root.block, level, Range::ALL)
         };
-        self.check_size(place, sums);
         (!sums.partial).then_some(sums.blocks)
-    }
-
-    /// Checks that nothing is written beyond the end of the file. While an inode is on the orphan
-    /// list, what is there is still being taken away.
-    fn check_size(&mut self, place: &Place<'_>, sums: Sums) {
-        let size = place.u64(inode::SIZE_BYTES);
-        let blocks = size.div_ceil(self.geometry.block_size() as u64);
-        let orphan = self.orphans.binary_search(&place.ino).is_ok();
-        if sums.written_end > blocks && !orphan {
-            self.wrong(
-                place.who(),
-                format_args!(
-                    "written blocks up to {} lie beyond its size of {size} bytes",
-                    sums.written_end
-                ),
-            );
-        }
     }
 
     /// Checks a node and all below it the first time it is met; each further time it is one more
@@ -145,7 +124,6 @@ impl Checker<'_> {
     ) -> Sums {
         const NOTHING: Sums = Sums {
             end: 0,
-            written_end: 0,
             blocks: 0,
             partial: true,
         };
@@ -269,9 +247,6 @@ impl Checker<'_> {
                 );
             }
             sums.end = sums.end.max(end);
-            if disk & UNWRITTEN == 0 {
-                sums.written_end = sums.end;
-            }
             if !self.geometry.in_one_group(start, len) {
                 self.wrong(
                     who,
