@@ -45,5 +45,6 @@ check 'direct, io_uring, mixed sizes' storm b --rw=randwrite --bsrange=4k-128k -
 check 'direct, synchronous, mixed reads and writes' storm c --rw=randrw --bs=16k --direct=1 --ioengine=psync
 check 'direct, O_DSYNC' storm d --rw=randwrite --bs=32k --direct=1 --sync=dsync --ioengine=libaio --iodepth=4
 check 'buffered, mixed sizes, unaligned' storm e --rw=randwrite --bsrange=1k-64k --bs_unaligned=1 --ioengine=psync --fsync=64
-check 'mapped' storm f --rw=randwrite --bs=4k --ioengine=mmap
+# One job: with several in one file, fio takes its own mapped writes for wrong, on XFS too.
+check 'mapped' storm f --rw=randwrite --bs=4k --ioengine=mmap --numjobs=1
 check 'direct, verified after a new mount' later

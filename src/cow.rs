@@ -316,17 +316,18 @@ fn complete_core(inode: &Inode, written: Written) -> CoreResult {
         tx.promise().join(promised);
 
         map.changing();
-        let step = todo.work(&mut tx, inode, &mut map);
-        let more = match step {
-            Ok(()) => false,
-            Err(Error::NeedCredits) => true,
+        let ended = match todo.work(&mut tx, inode, &mut map) {
+            Ok(()) => Some(Ok(())),
+            Err(Error::NeedCredits) => None,
+            // What was mapped before stays.
+            Err(e) if e.is_refusal() => Some(Err(e)),
             Err(e) => {
                 drop(map);
                 return Err(e);
             }
         };
         let mut changed = map.file().map_err(|_| Error::Invalid)?.fork.changed();
-        if !more {
+        if let Some(Ok(())) = ended {
             changed |= grow(inode, &mut map, &written);
         }
         if changed {
@@ -340,8 +341,8 @@ fn complete_core(inode: &Inode, written: Written) -> CoreResult {
         drop(map);
         credits = tx.wanted();
         tx.finish()?;
-        if !more {
-            return Ok(());
+        if let Some(result) = ended {
+            return result;
         }
     }
 }

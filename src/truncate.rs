@@ -17,6 +17,7 @@ use crate::libcowfs::units::{FileBlock, Ino};
 use crate::linux::fs::Locked;
 use crate::linux::iomap::buffered;
 use crate::orphan;
+use crate::space::Promise;
 use crate::super_block::Cowfs;
 use crate::transaction::Tx;
 use crate::view::View;
@@ -86,7 +87,8 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
 
 /// Unmaps all blocks from `from` on.
 pub(crate) fn blocks(inode: &Inode, from: FileBlock) -> CoreResult {
-    steps(inode, |tx, inode, map| {
+    // Cutting frees more than the few nodes it may have to unshare.
+    steps(inode, Nodes::FromSlack, |tx, inode, map| {
         let ino = Ino(inode.ino());
         map.file()
             .map_err(|_| Error::Invalid)?
@@ -98,7 +100,7 @@ pub(crate) fn blocks(inode: &Inode, from: FileBlock) -> CoreResult {
 /// Unmaps the blocks of `range`.
 pub(crate) fn punch(inode: &Inode, range: FileRange) -> CoreResult {
     let mut rest = range;
-    steps(inode, |tx, inode, map| {
+    steps(inode, Nodes::Promised, |tx, inode, map| {
         let ino = Ino(inode.ino());
         let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
         let done = fork.unmap(tx, ino, rest.start, rest.len)?;
@@ -107,23 +109,49 @@ pub(crate) fn punch(inode: &Inode, range: FileRange) -> CoreResult {
     })
 }
 
-/// Runs `step` in transactions until it says it is finished, with the map locked in each.
+/// What pays for nodes that a step adds to the file's tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    /// What is held back for what must not fail.
+    FromSlack,
+    /// A promise for each transaction.
+    Promised,
+}
+
+impl Nodes {
+    fn promise<'a>(self, view: View<'a>, inode: &Inode) -> CoreResult<Promise<'a>> {
+        if self == Nodes::FromSlack {
+            return Ok(view.volume().space.kept(0));
+        }
+        let height = {
+            let map = inode.data().map();
+            u64::from(map.file_ref().map_err(|_| Error::Invalid)?.fork.height())
+        };
+        view.volume()
+            .promise(view.sb(), 2 * (height + 2))
+            .map_err(|_| Error::NoSpace)
+    }
+}
+
+/// Runs `step` in transactions until it says it is finished, with the map locked in each. If it is
+/// [refused](Error::is_refusal), what was done before stays.
 pub(crate) fn steps(
     inode: &Inode,
+    nodes: Nodes,
     mut step: impl FnMut(&mut Tx<'_>, &Inode, &mut crate::inode::Map) -> CoreResult<bool>,
 ) -> CoreResult {
     let view = View::new(inode.sb());
     let mut size = CREDITS;
     loop {
-        // Cutting frees more than the few nodes it may have to unshare: those come out of the slack.
-        let mut tx = Tx::start(view, size, view.volume().space.kept(0))?;
+        let mut tx = Tx::start(view, size, nodes.promise(view, inode)?)?;
         let mut map = inode.data().map_mut();
         map.changing();
-        let finished = loop {
+        let ended = loop {
             match step(&mut tx, inode, &mut map) {
-                Ok(true) => break true,
                 Ok(false) => {}
-                Err(Error::NeedCredits) => break false,
+                Ok(true) => break Some(Ok(())),
+                Err(Error::NeedCredits) => break None,
+                Err(e) if e.is_refusal() => break Some(Err(e)),
                 Err(e) => {
                     drop(map);
                     return Err(e);
@@ -140,8 +168,8 @@ pub(crate) fn steps(
         drop(map);
         size = tx.wanted();
         tx.finish()?;
-        if finished {
-            return Ok(());
+        if let Some(result) = ended {
+            return result;
         }
     }
 }

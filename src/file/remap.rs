@@ -3,8 +3,7 @@
 //! Sharing blocks between files: clone, dedupe, and copy where it can be one of them.
 //!
 //! A whole file is cloned by one reference to the root of its extent tree. A range is shared extent by
-//! extent, in transactions of bounded size, each of which takes what was there out of the target and
-//! maps the source's blocks instead.
+//! extent, each at once in the place of what was there, in transactions of bounded size.
 
 use crate::error;
 use crate::inode::{log, MapWrite};
@@ -12,23 +11,21 @@ use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
 use crate::libcowfs::extent::Fork;
-use crate::libcowfs::store::Transaction;
 use crate::libcowfs::units::{FileBlock, Ino};
 use crate::linux::fs::{File, RemapFlags, RemapGuard, RemapRange};
 use crate::linux::iomap::buffered;
 use crate::super_block::Cowfs;
 use crate::transaction::Tx;
+use crate::truncate::Nodes;
 use crate::view::View;
 use crate::volume::Inode;
 use crate::{cow, truncate};
 use kernel::prelude::*;
 
-/// Credits for taking one extent's worth of blocks out and sharing as much.
-const CREDITS: u32 = 128;
+/// Credits a clone asks for at first.
+const CREDITS: u32 = 32;
 /// The bits of a file offset within a page.
 const PAGE_MASK: i64 = kernel::page::PAGE_SIZE as i64 - 1;
-/// Blocks taken out of the target at a time.
-const PIECE: u64 = 512;
 
 /// Shares a range, and returns how many bytes were.
 pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRange) -> Result<i64> {
@@ -151,26 +148,16 @@ fn share(from: &Inode, to: &Inode, range: &RemapRange) -> CoreResult {
     };
     let same = from.ino() == to.ino();
     let ino = Ino(to.ino());
-    truncate::steps(to, |tx, _, map| {
+    truncate::steps(to, Nodes::Promised, |tx, _, map| {
         if target.len == 0 {
             return Ok(true);
         }
-        // Both halves in one transaction: no crash may show a hole between them.
-        tx.need(CREDITS)?;
         let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
-        let cut = fork.unmap(tx, ino, target.start, target.len.min(PIECE))?;
-        let end = target.start.add(cut);
-        while target.start < end {
-            let len = end.since(target.start);
-            let done = if same {
-                let own = fork.clone();
-                fork.share_range(tx, ino, &own, source.start, target.start, len)?
-            } else {
-                fork.share_range(tx, ino, &flagged, source.start, target.start, len)?
-            };
-            source.skip_to(source.start.add(done));
-            target.skip_to(target.start.add(done));
-        }
+        let own = same.then(|| fork.clone());
+        let other = own.as_ref().unwrap_or(&flagged);
+        let done = fork.share_range(tx, ino, other, source.start, target.start, target.len)?;
+        source.skip_to(source.start.add(done));
+        target.skip_to(target.start.add(done));
         Ok(target.len == 0)
     })
 }

@@ -33,6 +33,22 @@ pub enum Error {
     ReadOnly,
 }
 
+impl Error {
+    /// Whether a step that ends with this has changed nothing, so that what was done before it in the same
+    /// transaction stands: it is the request that cannot be met. Otherwise it is the volume that failed.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Error::NoSpace
+                | Error::NotFound
+                | Error::Exists
+                | Error::Invalid
+                | Error::TooBig
+                | Error::NeedCredits
+        )
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -41,8 +41,8 @@
 //!
 //! **Steps.** Every function that changes a fork does one bounded step in the transaction given, which it
 //! first asks for the blocks that takes (`cost.rs`), and says how far it came. Between steps everything is
-//! consistent, so the caller may end the transaction and begin another. If a step fails with `NeedCredits` or
-//! `NoSpace`, nothing was changed. After any other, [`Fork::changed`] tells whether the inode must be stored, in the
+//! consistent, so the caller may end the transaction and begin another. If a step fails with a
+//! [refusal](Error::is_refusal), nothing was changed. After any other, [`Fork::changed`] tells whether the inode must be stored, in the
 //! same transaction.
 
 mod change;

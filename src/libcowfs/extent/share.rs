@@ -54,15 +54,15 @@ impl Fork {
         Ok(())
     }
 
-    /// Maps the blocks from `to` on, a hole, to what `source` has from `from` on; preallocated
-    /// blocks count as a hole. `source` may be a copy of this very fork. Returns how many of `len`
-    /// blocks are done, which is at least one.
+    /// Maps the blocks from `to` on to what `source` has from `from` on, and takes a reference from each
+    /// block that was mapped there. Preallocated blocks of the source count as a hole, and a hole leaves a hole.
+    /// `source` may be a copy of this very fork. Returns how many of `len` blocks are done, which is
+    /// at least one.
     ///
     /// # Errors
     ///
-    /// `Invalid` if `source` is not [flagged](Fork::flag_shared), `Exists` if `to` is no hole; else as
-    /// [`Fork::replace`], and `TooBig` if there are too many references already, with nothing
-    /// changed.
+    /// `Invalid` if `source` is not [flagged](Fork::flag_shared); else as [`Fork::replace`], and
+    /// `TooBig` if there are too many references already, with nothing changed.
     pub fn share_range<T: Transaction>(
         &mut self,
         tx: &mut T,
@@ -77,14 +77,17 @@ impl Fork {
         }
         let found = source.lookup(tx, from, len)?;
         let Some(extent) = found.extent.filter(|extent| !extent.unwritten) else {
-            return Ok(found.len);
+            return self.unmap(tx, ino, to, found.len);
         };
-        let hole = self.lookup(tx, to, found.len)?;
-        if hole.extent.is_some() {
-            return Err(Error::Exists);
+        let there = self.lookup(tx, to, found.len)?;
+        if there
+            .extent
+            .is_some_and(|old| old.disk == extent.disk && !old.unwritten)
+        {
+            return Ok(there.len);
         }
         let target = Target::Shared(extent.disk);
-        let done = self.map(tx, ino, to, to.add(hole.len), target)?;
+        let done = self.map(tx, ino, to, to.add(found.len), target)?;
         self.flag_shared();
         Ok(done)
     }

@@ -345,10 +345,6 @@ impl World {
 
     /// Shares a range of one file with another, or another range of the same.
     pub fn share(&mut self, source: usize, from: u64, target: usize, to: u64, len: u64) -> End {
-        match self.unmap(target, to, len) {
-            End::Finished => {}
-            ended => return ended,
-        }
         let ino = self.ino(target);
         self.files[source].fork.flag_shared();
         let mut at = 0;
