@@ -75,6 +75,15 @@ static off_t write_until_full(int fd, uint64_t seed, off_t at, size_t piece)
 	}
 }
 
+/* Does the block at this place hold what the first block of src does? */
+static bool shows(int fd, off_t at, int src)
+{
+	char wanted[4096], found[4096];
+
+	return pread(src, wanted, 4096, 0) == 4096 && pread(fd, found, 4096, at) == 4096 &&
+	       !memcmp(wanted, found, 4096);
+}
+
 static void fill_by(struct __test_metadata *_metadata, int flags, size_t piece)
 {
 	off_t accepted;
@@ -167,6 +176,36 @@ static off_t store_until_full(int fd, off_t size, off_t b)
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGBUS)
 		return -1;
 	return *count;
+}
+
+/* Every block that is shared into its own place makes the tree grow, until it cannot. */
+TEST_F(fs, shared_until_full)
+{
+	int src = make_file("src", 1, 4096), dst, error = 0;
+	off_t at = 0;
+
+	ASSERT_OK(src);
+	ASSERT_TRUE(leave_free(128 << 10));
+	dst = open("dst", O_CREAT | O_RDWR, 0644);
+	ASSERT_OK(dst);
+	while (at < 1ll << 30) {
+		if (clone_range(dst, at, src, 0, 4096)) {
+			error = errno;
+			break;
+		}
+		at += 8192;
+	}
+	EXPECT_EQ(ENOSPC, error);
+	EXPECT_GT(at, 0);
+	EXPECT_OK(fsync(dst));
+	drop_caches();
+	for (off_t back = at - 8192; back >= 0; back -= 8192 * 100)
+		EXPECT_TRUE(shows(dst, back, src));
+	EXPECT_TRUE(holds(src, 1, 0, 4096));
+	close(src);
+	close(dst);
+	ASSERT_OK(unlink("src"));
+	EXPECT_TRUE(space_came_back());
 }
 
 TEST_F(fs, mapped)
