@@ -157,6 +157,8 @@ pub(crate) struct InodeData {
     disk_size: Atomic<u64>,
     sync_tid: Atomic<u32>,
     datasync_tid: Atomic<u32>,
+    /// Whether the last direct write went through the CoW fork: the next one probably will.
+    copied: Atomic<u32>,
 }
 
 impl InodeData {
@@ -179,6 +181,7 @@ impl InodeData {
             disk_size: Atomic::new(0),
             sync_tid: Atomic::new(0),
             datasync_tid: Atomic::new(0),
+            copied: Atomic::new(0),
         })
     }
 
@@ -225,6 +228,16 @@ impl InodeData {
             guard: self.map.write_nested(1),
             _scope: scope,
         }
+    }
+
+    /// Whether the last direct write went through the CoW fork. Nobody relies on it.
+    pub(crate) fn copied(&self) -> bool {
+        self.copied.load(Relaxed) != 0
+    }
+
+    /// Notes whether a direct write goes through the CoW fork.
+    pub(crate) fn set_copied(&self, copied: bool) {
+        self.copied.store(u32::from(copied), Relaxed);
     }
 
     /// Where ioends wait for their completion.

@@ -4,6 +4,11 @@
 //!
 //! `begin` decides where the write goes and stages what it needs; `end` takes back what was staged for
 //! bytes that were never submitted; `end_io` maps what was written. See `crate::cow`.
+//!
+//! Writes in place look with the map locked shared, so that many can go on at once; one that stages must
+//! look and mark in a single hold of the exclusive lock. Which of the two a write is, is known only when
+//! it has looked. It guesses that it is what the last one to the file was: a wrong guess costs a second look,
+//! or that others wait for this one.
 
 use crate::cow::{self, Target, Written};
 use crate::error;
@@ -68,6 +73,9 @@ fn staged(
 ) -> CoreResult {
     let file = locked.file_ref().map_err(|_| CoreError::Invalid)?;
     let target = cow::target(view, file, range)?;
+    inode
+        .data()
+        .set_copied(matches!(target, Target::Cow { .. }));
     let Target::Cow { len, .. } = target else {
         in_place(view, inode, range, &target, map);
         return Ok(());
@@ -102,8 +110,9 @@ impl Operations for Write {
         }
         let data = inode.data();
         let nowait = flags.contains(Flags::NOWAIT);
+        let only_in_place = nowait || flags.contains(Flags::OVERWRITE_ONLY);
         let range = cow::blocks(&view, pos, len.max(1) as u64);
-        {
+        if only_in_place || !data.copied() {
             let locked = if nowait {
                 data.try_map().ok_or(EAGAIN)?
             } else {
@@ -126,7 +135,7 @@ impl Operations for Write {
                 return Ok(());
             }
         }
-        if nowait || flags.contains(Flags::OVERWRITE_ONLY) {
+        if only_in_place {
             return Err(EAGAIN);
         }
         let first = staged(&view, inode, &mut data.map_mut(), range, map);
