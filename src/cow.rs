@@ -444,8 +444,6 @@ pub(crate) fn blocks(view: &View<'_>, pos: i64, len: u64) -> FileRange {
     let shift = view.geometry().block_shift;
     let pos = u64::try_from(pos).unwrap_or(0);
     let first = pos >> shift;
-    let end = pos
-        .saturating_add(len)
-        .div_ceil(view.geometry().block_size() as u64);
+    let end = view.volume().blocks_up(pos.saturating_add(len));
     FileRange::new(FileBlock(first), end.saturating_sub(first))
 }

@@ -74,13 +74,13 @@ impl FileSystem for Cowfs {
             .set_uuid(&superblock.uuid);
 
         let device = BlockDevice::of_new(&new)?;
-        let block_size = geometry.block_size() as u64;
-        if geometry.blocks > device.size() / block_size {
+        let blocks = device.size() >> geometry.block_shift;
+        if geometry.blocks > blocks {
             pr_err!(
                 "cowfs ({}): volume has {} blocks, the device only {}\n",
                 new.name(),
                 geometry.blocks,
-                device.size() / block_size
+                blocks
             );
             return Err(EINVAL);
         }

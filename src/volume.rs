@@ -6,6 +6,7 @@ use crate::error::OnError;
 use crate::inode::registry::Registry;
 use crate::libcowfs::ondisk::Geometry;
 use crate::libcowfs::space::VolumeState;
+use crate::libcowfs::units::div_up;
 use crate::linux::block::BlockDevice;
 use crate::linux::fs::SuperBlock;
 use crate::linux::jbd2::Journal;
@@ -73,6 +74,6 @@ impl Volume {
 
     /// The first file block at or after the byte `pos`, going up.
     pub(crate) fn blocks_up(&self, bytes: u64) -> u64 {
-        bytes.div_ceil(self.geometry.block_size() as u64)
+        div_up(bytes, self.geometry.block_size() as u64)
     }
 }

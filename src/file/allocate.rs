@@ -10,7 +10,7 @@ use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
 use crate::libcowfs::space;
 use crate::libcowfs::store::Reader;
-use crate::libcowfs::units::{FileBlock, Ino};
+use crate::libcowfs::units::Ino;
 use crate::linux::error::EOPNOTSUPP;
 use crate::linux::fs::{falloc, File, Locked};
 use crate::linux::iomap::buffered;
@@ -105,8 +105,8 @@ fn punch(inode: &Inode, start: i64, end: i64) -> Result {
     inode.write_and_wait_range(start, end.saturating_sub(1))?;
     let size = inode.size();
     // The parts of blocks at both ends are zeroed, the whole blocks between taken out.
-    let first = start.saturating_add(block - 1) / block * block;
-    let last = end / block * block;
+    let first = start.saturating_add(block - 1) & !(block - 1);
+    let last = end & !(block - 1);
     if first > last {
         let end = end.min(size);
         if end > start {
@@ -126,10 +126,7 @@ fn punch(inode: &Inode, start: i64, end: i64) -> Result {
         return Ok(());
     }
     inode.punch_pages(first, last - 1);
-    let range = FileRange::new(
-        FileBlock((first / block) as u64),
-        ((last - first) / block) as u64,
-    );
+    let range = cow::blocks(&view, first, (last - first) as u64);
     let cancelled = cow::cancel(inode, &mut inode.data().map_mut(), range, true);
     cancelled
         .and_then(|()| truncate::punch(inode, range))

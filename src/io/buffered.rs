@@ -147,9 +147,9 @@ impl Operations for Write {
         let block = 1i64 << view.geometry().block_shift;
         let start = pos.saturating_add_unsigned(written as u64);
         let start = if written == 0 {
-            start / block * block
+            start & !(block - 1)
         } else {
-            start.saturating_add(block - 1) / block * block
+            start.saturating_add(block - 1) & !(block - 1)
         };
         let end = map.offset().saturating_add_unsigned(map.length());
         if start < end {

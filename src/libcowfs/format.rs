@@ -19,7 +19,7 @@ use super::ondisk::superblock::{has_backup, LABEL_SIZE};
 use super::ondisk::{header, inode, volume, Geometry, Kind, Superblock};
 use super::space::inodes::alloc_in;
 use super::store::Transaction;
-use super::units::{AgBlock, AgNumber, FsBlock, Ino};
+use super::units::{div, div_up, rem, AgBlock, AgNumber, FsBlock, Ino};
 use core::fmt;
 
 /// Fewest blocks jbd2 takes for a journal.
@@ -105,7 +105,7 @@ pub fn plan_with_groups(
     }
     let size = u64::from(block_size);
     // Byte offsets stay below 2^63, and group numbers below 2^32.
-    let blocks = (bytes.min(i64::MAX as u64) / size).min(u64::from(u32::MAX) * u64::from(group));
+    let blocks = div(bytes.min(i64::MAX as u64), size).min(u64::from(u32::MAX) * u64::from(group));
     let journal = match journal {
         Some(blocks) if blocks < MIN_JOURNAL_BLOCKS => {
             return Err(Unfit::Journal(u64::from(MIN_JOURNAL_BLOCKS) * size));
@@ -123,16 +123,16 @@ pub fn plan_with_groups(
     let per = size - header::SIZE as u64;
     let groups = |summaries: u64| {
         let room = blocks.saturating_sub(before(summaries));
-        let rest = room % u64::from(group);
-        room / u64::from(group) + u64::from(rest >= u64::from(MIN_GROUP_BLOCKS))
+        let rest = rem(room, u64::from(group));
+        div(room, u64::from(group)) + u64::from(rest >= u64::from(MIN_GROUP_BLOCKS))
     };
     let mut summaries = 1;
-    while groups(summaries).div_ceil(per) > summaries {
-        summaries = groups(summaries).div_ceil(per);
+    while div_up(groups(summaries), per) > summaries {
+        summaries = div_up(groups(summaries), per);
     }
     let count = groups(summaries).min(summaries * per);
     // At the edge, the last ones added may be what makes them superfluous.
-    let summaries = count.div_ceil(per);
+    let summaries = div_up(count, per);
     let start = before(summaries);
     // The last group has at least `MIN_GROUP_BLOCKS`, or `count` would not count it.
     let end = blocks.min(start.saturating_add(count.saturating_mul(u64::from(group))));
@@ -143,7 +143,7 @@ pub fn plan_with_groups(
         ag_blocks: group,
         blocks: end,
         ag_start: FsBlock(start),
-        ag_count: (end - start).div_ceil(u64::from(group)) as u32,
+        ag_count: div_up(end - start, u64::from(group)) as u32,
         summary_start: FsBlock(SUMMARY_START),
         summary_blocks: summaries as u32,
         journal_start: FsBlock(SUMMARY_START + summaries),
@@ -163,7 +163,7 @@ pub fn plan_with_groups(
 }
 
 fn default_journal(blocks: u64, size: u64) -> u32 {
-    let most = MAX_DEFAULT_JOURNAL / size;
+    let most = div(MAX_DEFAULT_JOURNAL, size);
     let suits = (blocks / JOURNAL_PART).clamp(u64::from(MIN_JOURNAL_BLOCKS), most);
     suits as u32
 }

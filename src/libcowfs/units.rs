@@ -55,6 +55,31 @@ unit! {
     Ino, u64
 }
 
+/// `a / b` where `b` is known not to be 0 by how it was made or checked, though not to the compiler.
+/// (With 0 it is 0, where the operator would panic.)
+#[inline]
+pub const fn div(a: u64, b: u64) -> u64 {
+    match a.checked_div(b) {
+        Some(quotient) => quotient,
+        None => 0,
+    }
+}
+
+/// `a % b`, as [`div`].
+#[inline]
+pub const fn rem(a: u64, b: u64) -> u64 {
+    match a.checked_rem(b) {
+        Some(remainder) => remainder,
+        None => 0,
+    }
+}
+
+/// `a / b` rounded up, as [`div`].
+#[inline]
+pub const fn div_up(a: u64, b: u64) -> u64 {
+    div(a, b).saturating_add((rem(a, b) != 0) as u64)
+}
+
 impl FsBlock {
     /// No block. Block 0 holds the superblock, so no pointer ever names it.
     pub const NULL: FsBlock = FsBlock(0);

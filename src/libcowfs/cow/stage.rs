@@ -3,7 +3,7 @@
 //! Before the I/O: promising space, finding out what needs blocks, giving it some.
 
 use super::super::error::{Error, Result};
-use super::super::units::{FileBlock, FsBlock};
+use super::super::units::{rem, FileBlock, FsBlock};
 use super::pieces::{self, Piece};
 use super::range::{FileRange, Staged};
 use super::rule::Rule;
@@ -107,7 +107,7 @@ impl<R: Rule> CowFork<R> {
 
     /// Where the window around a gap that begins at `from` begins.
     fn start_of_window(&self, from: FileBlock, hint: u64, within: FileRange) -> FileBlock {
-        let limit = FileBlock(from.0 - from.0 % hint)
+        let limit = FileBlock(from.0 - rem(from.0, hint))
             .max(within.start)
             .min(from);
         let mut at = from;

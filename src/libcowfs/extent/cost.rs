@@ -14,7 +14,7 @@ use super::super::error::Result;
 use super::super::ondisk::Geometry;
 use super::super::space::credits;
 use super::super::store::{Reader, Transaction};
-use super::super::units::{AgNumber, FsBlock};
+use super::super::units::{div, AgNumber, FsBlock};
 use super::edit::Edit;
 use super::record::{Extent, Extents};
 
@@ -26,7 +26,7 @@ pub(super) const CALLER: u32 = credits::COMMIT + 1 + credits::SETTLE;
 /// over, and as many again for splits or merges. A leaf is a sixth full at the least.
 fn spread(geometry: &Geometry, len: u32) -> u32 {
     let least = (Array::<Branch>::capacity(geometry.block_size()) as u32 / 6).max(1);
-    2 * (len / least)
+    2 * div(u64::from(len), u64::from(least)) as u32
 }
 
 /// What is done to the counts of a run of blocks.

@@ -7,7 +7,7 @@ use super::super::btree::{node, Owner};
 use super::super::error::{Error, Result};
 use super::super::space::{self, refcount, Purpose};
 use super::super::store::Transaction;
-use super::super::units::{FsBlock, Ino};
+use super::super::units::{div, FsBlock, Ino};
 use super::cost::child;
 
 /// The holder of a file's tree.
@@ -32,7 +32,7 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
 
     fn alloc(&mut self, tx: &mut T, near: FsBlock) -> Result<FsBlock> {
         let goal = match near.is_null() {
-            true => FsBlock(self.ino.0 / tx.geometry().inode_slots().max(1)),
+            true => FsBlock(div(self.ino.0, tx.geometry().inode_slots())),
             false => near,
         };
         let (at, _) = space::alloc(tx, goal, 1, Purpose::Tree)?;

@@ -17,7 +17,7 @@ use super::super::ondisk::inode::{Format, BLOCKS, COUNT, FORMAT, INLINE, INLINE_
 use super::super::ondisk::{header, Kind};
 use super::super::space::{self, credits, Purpose};
 use super::super::store::{Reader, Transaction};
-use super::super::units::{FsBlock, Ino};
+use super::super::units::{div_up, FsBlock, Ino};
 
 /// Longest target, in bytes.
 pub const MAX_TARGET: usize = 4095;
@@ -53,7 +53,9 @@ impl Place {
                 })
             }
             Some(format @ Format::LongSymlink)
-                if len <= MAX_TARGET && count > 0 && count == len.div_ceil(piece(reader)) =>
+                if len <= MAX_TARGET
+                    && count > 0
+                    && count as u64 == div_up(len as u64, piece(reader) as u64) =>
             {
                 Ok(Place {
                     block,
@@ -146,7 +148,7 @@ fn write_blocks<T: Transaction>(
     let near = FsBlock(buf.u64(header::ADDRESS));
     let size = piece(tx);
     let mut blocks = [FsBlock::NULL; MAX_BLOCKS];
-    let count = target.len().div_ceil(size);
+    let count = div_up(target.len() as u64, size as u64) as usize;
     for index in 0..count {
         match space::alloc(tx, near, 1, Purpose::Tree) {
             Ok((block, _)) => {

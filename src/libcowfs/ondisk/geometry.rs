@@ -3,7 +3,7 @@
 //! The fixed layout of a volume: what follows from the superblock and never changes while the
 //! volume is mounted.
 
-use super::super::units::{AgBlock, AgNumber, FsBlock, Ino};
+use super::super::units::{div, rem, AgBlock, AgNumber, FsBlock, Ino};
 use super::{group, header, inode};
 
 /// Smallest block size, in bytes.
@@ -85,11 +85,11 @@ impl Geometry {
             return None;
         }
         let offset = at.since(self.ag_start);
-        let ag = offset / u64::from(self.ag_blocks);
+        let ag = div(offset, u64::from(self.ag_blocks));
         if ag >= u64::from(self.ag_count) {
             return None;
         }
-        let block = offset % u64::from(self.ag_blocks);
+        let block = rem(offset, u64::from(self.ag_blocks));
         Some((AgNumber(ag as u32), AgBlock(block as u32)))
     }
 
@@ -121,7 +121,7 @@ impl Geometry {
     /// can be no such inode.
     pub fn inode_at(&self, ino: Ino) -> Option<(FsBlock, usize)> {
         let slots = self.inode_slots();
-        let (at, slot) = (FsBlock(ino.0 / slots), ino.0 % slots);
+        let (at, slot) = (FsBlock(div(ino.0, slots)), rem(ino.0, slots));
         match self.locate(at) {
             Some((_, block)) if block.0 > 0 && slot > 0 => Some((at, slot as usize * inode::SIZE)),
             _ => None,

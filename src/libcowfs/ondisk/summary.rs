@@ -10,7 +10,7 @@
 //! A group's room is what of its free blocks may be used for anything but its own trees:
 //! [`super::super::space::room`].
 
-use super::super::units::{AgNumber, FsBlock};
+use super::super::units::{div, rem, AgNumber, FsBlock};
 use super::{header, Geometry};
 
 /// The byte of a group that was never used.
@@ -23,7 +23,8 @@ pub const fn class(room: u32) -> u8 {
 
 /// The summary block of group `ag` and the byte offset of its byte in it.
 pub fn place(geometry: &Geometry, ag: AgNumber) -> (FsBlock, usize) {
-    let per = geometry.groups_per_summary();
-    let block = geometry.summary_start.add(u64::from(ag.0 / per));
-    (block, header::SIZE + (ag.0 % per) as usize)
+    let per = u64::from(geometry.groups_per_summary());
+    let ag = u64::from(ag.0);
+    let block = geometry.summary_start.add(div(ag, per));
+    (block, header::SIZE + rem(ag, per) as usize)
 }

@@ -34,7 +34,7 @@
 
 use super::super::error::{Error, Result};
 use super::super::platform::crc32c;
-use super::super::units::{AgNumber, FsBlock, Ino};
+use super::super::units::{div, div_up, rem, AgNumber, FsBlock, Ino};
 use super::geometry::{Geometry, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, MIN_GROUP_BLOCKS};
 
 /// Size of the superblock in bytes.
@@ -210,7 +210,7 @@ impl Superblock {
             return Err("block size out of range");
         }
         // The kernel's sector and offset arithmetic: byte offsets stay below 2^63.
-        if self.blocks > i64::MAX as u64 / u64::from(size) {
+        if self.blocks > div(i64::MAX as u64, u64::from(size)) {
             return Err("volume too large");
         }
         let max = Geometry::max_group_blocks(size as usize);
@@ -218,7 +218,7 @@ impl Superblock {
             return Err("group size out of range");
         }
         let per_summary = size as usize - super::header::SIZE;
-        let summaries = u64::from(self.ag_count).div_ceil(per_summary as u64);
+        let summaries = div_up(u64::from(self.ag_count), per_summary as u64);
         if self.ag_count == 0 || u64::from(self.summary_blocks) != summaries {
             return Err("number of summary blocks does not match number of groups");
         }
@@ -239,8 +239,8 @@ impl Superblock {
             return Err("areas overlap or lie outside the volume");
         }
         let room = self.blocks - self.ag_start.0;
-        let full = room / u64::from(self.ag_blocks);
-        let rest = room % u64::from(self.ag_blocks);
+        let full = div(room, u64::from(self.ag_blocks));
+        let rest = rem(room, u64::from(self.ag_blocks));
         if u64::from(self.ag_count) != full + u64::from(rest != 0)
             || (rest != 0 && rest < u64::from(MIN_GROUP_BLOCKS))
         {
@@ -294,11 +294,11 @@ impl Superblock {
 /// Whether the group's second block is reserved for a backup of the superblock: group 1 and the
 /// powers of 3, 5 and 7.
 pub const fn has_backup(ag: AgNumber) -> bool {
-    const fn power_of(mut n: u32, base: u32) -> bool {
-        while n > 1 && n % base == 0 {
-            n /= base;
+    const fn is_power<const BASE: u32>(mut n: u32) -> bool {
+        while n > 1 && n % BASE == 0 {
+            n /= BASE;
         }
         n == 1
     }
-    ag.0 > 0 && (power_of(ag.0, 3) || power_of(ag.0, 5) || power_of(ag.0, 7))
+    ag.0 > 0 && (is_power::<3>(ag.0) || is_power::<5>(ag.0) || is_power::<7>(ag.0))
 }

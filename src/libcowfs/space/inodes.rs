@@ -21,7 +21,7 @@ use super::super::btree::{self, Array, Cursor, Fixed, Record, Root, Tree};
 use super::super::error::{Error, Result};
 use super::super::ondisk::{group, inode, Geometry, Kind};
 use super::super::store::{Reader, Transaction};
-use super::super::units::{AgBlock, AgNumber, FsBlock, Ino};
+use super::super::units::{div, rem, AgBlock, AgNumber, FsBlock, Ino};
 use super::group as disk;
 use super::reserve::inode_block_limit;
 use super::search::Search;
@@ -89,8 +89,8 @@ pub fn alloc<T: Transaction>(tx: &mut T, parent: Ino, is_dir: bool) -> Result<In
     let (goal, want) = match is_dir {
         true if parent == geometry.root => {
             let (ag, _) = geometry.locate(near).unwrap_or_default();
-            let turn = tx.hints().rotor.bump() % geometry.ag_count;
-            let ag = (ag.0 + turn) % geometry.ag_count;
+            let turn = u64::from(tx.hints().rotor.bump());
+            let ag = rem(u64::from(ag.0) + turn, u64::from(geometry.ag_count)) as u32;
             (geometry.group_start(AgNumber(ag)), geometry.ag_blocks / 8)
         }
         true => (near, geometry.ag_blocks / 8),
@@ -268,7 +268,7 @@ fn free_in<T: Transaction>(tx: &mut T, state: &mut GroupState, block: AgBlock, i
 /// Where inode `ino` is.
 fn place<R: Reader>(reader: &R, ino: Ino) -> Result<(FsBlock, usize)> {
     reader.geometry().inode_at(ino).ok_or(Error::Corrupt(
-        FsBlock(ino.0 / reader.geometry().inode_slots()),
+        FsBlock(div(ino.0, reader.geometry().inode_slots())),
         "impossible inode number",
     ))
 }

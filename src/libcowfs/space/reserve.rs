@@ -24,7 +24,7 @@
 
 use super::super::ondisk::superblock::has_backup;
 use super::super::ondisk::{header, Geometry};
-use super::super::units::AgNumber;
+use super::super::units::{div, div_up, AgNumber};
 
 /// Size of a record of a group tree, in leaves and in interior nodes.
 const RECORD: u32 = 16;
@@ -43,7 +43,7 @@ fn most_by_range(blocks: u32, block_size: usize) -> (u32, u32) {
     let least = (capacity(block_size) / 2).saturating_sub(UNEVEN).max(2);
     let (mut total, mut levels, mut nodes) = (0u32, 0, blocks);
     loop {
-        nodes = match nodes / least {
+        nodes = match div(u64::from(nodes), u64::from(least)) as u32 {
             0 => 1,
             full => full + 1,
         };
@@ -60,7 +60,7 @@ fn most_by_fill(records: u32, block_size: usize) -> u32 {
     let least = (capacity(block_size) / 4).max(2);
     let (mut total, mut nodes) = (0u32, records);
     loop {
-        nodes = nodes.div_ceil(least);
+        nodes = div_up(u64::from(nodes), u64::from(least)) as u32;
         if nodes <= 1 {
             return total.saturating_add(1);
         }

@@ -26,7 +26,7 @@ use super::super::block::Block;
 use super::super::error::Result;
 use super::super::ondisk::{header, summary, Geometry, Kind};
 use super::super::store::Reader;
-use super::super::units::{AgBlock, AgNumber, FsBlock};
+use super::super::units::{div, rem, AgBlock, AgNumber, FsBlock};
 use super::hints::{Hints, BEST};
 use super::state::Fit;
 
@@ -181,9 +181,9 @@ impl Search {
 
     /// Goes over to a pass over the summary.
     fn begin(&mut self, pass: Pass, geometry: &Geometry) {
-        let per = geometry.groups_per_summary();
-        let block = self.goal.0 .0 / per;
-        let first = self.goal.0 .0 % per;
+        let per = u64::from(geometry.groups_per_summary());
+        let goal = u64::from(self.goal.0 .0);
+        let (block, first) = (div(goal, per) as u32, rem(goal, per) as u32);
         self.pass = pass;
         self.scan = Scan {
             block,
@@ -222,7 +222,10 @@ impl Search {
                 }
             }
             scan.seen += 1;
-            scan.block = (block + 1) % geometry.summary_blocks;
+            scan.block = match block + 1 {
+                next if next < geometry.summary_blocks => next,
+                _ => 0,
+            };
             scan.now = (0, in_block(geometry, scan.block));
             scan.then = (0, 0);
             scan.hit = false;
