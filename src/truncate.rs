@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   set_size:  pages, tail of the last block -> size (and orphan record) -> blocks, step by step -> record gone
+//!   uncover:   before a file grows over them, blocks that such a cut left beyond its end
 //! ```
 
 use crate::cow;
@@ -32,14 +33,16 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
     let locked = inode;
     let inode = inode.inode();
     let sb = inode.sb();
+    // Direct writes under way may move the end.
+    inode.dio_wait();
     let old = inode.size();
     if size == old && inode.data().disk_size() == old as u64 {
         return Ok(());
     }
     locked.check_new_size(size)?;
-    inode.dio_wait();
     let _pages = inode.invalidate_lock();
     let zeroed = if size > old {
+        uncover(locked, size)?;
         buffered::zero_range::<Write>(inode, old, size - old)?
     } else {
         buffered::truncate_page::<Write>(inode, size)?
@@ -51,6 +54,34 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
     }
     locked.truncate_setsize(size);
     cut(inode, size).map_err(|e| error::report(sb, e))
+}
+
+/// Takes the written blocks out that lie beyond the end of the file, which is about to grow up to byte `end`:
+/// a crash between the steps of a truncation leaves them there, or one (or an error) in the middle of cloning a
+/// range. No direct write may be under way.
+///
+/// To zero them in the page cache would not do: pages beyond the end are never written back.
+pub(crate) fn uncover(inode: Locked<'_, Cowfs>, end: i64) -> Result {
+    let inode = inode.inode();
+    let sb = inode.sb();
+    let view = View::new(sb);
+    let up = |bytes: i64| FileBlock(view.volume().blocks_up(u64::try_from(bytes).unwrap_or(0)));
+    let from = up(inode.size());
+    let mut rest = FileRange::new(from, up(end).since(from));
+    while rest.len > 0 {
+        let found = {
+            let map = inode.data().map();
+            let fork = &map.file_ref()?.fork;
+            fork.lookup(&view, rest.start, rest.len)
+                .map_err(|e| error::report(sb, e))?
+        };
+        if found.extent.is_some_and(|extent| !extent.unwritten) {
+            punch(inode, FileRange::new(rest.start, found.len))
+                .map_err(|e| error::report(sb, e))?;
+        }
+        rest.skip_to(rest.start.add(found.len));
+    }
+    Ok(())
 }
 
 /// Cuts what is beyond `size`, in memory and on disk, and logs the size.

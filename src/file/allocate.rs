@@ -50,6 +50,9 @@ pub(crate) fn fallocate(file: &File<Cowfs>, mode: u32, offset: i64, len: i64) ->
             locked.check_new_size(end)?;
         }
         file.modified(locked)?;
+        if grows {
+            truncate::uncover(locked, end)?;
+        }
         if mode & falloc::PUNCH_HOLE != 0 {
             punch(inode, offset, end)?;
         } else {

@@ -46,6 +46,7 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
     let size = to.size();
     if !dedupe {
         if range.pos_out > size {
+            truncate::uncover(guard.target(), range.pos_out)?;
             buffered::zero_range::<Write>(to, size, range.pos_out - size)?;
         }
         // Pages of the target show what was there. Whole pages: what is left of one would stay as it is.

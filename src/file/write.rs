@@ -17,6 +17,7 @@ use crate::linux::fs::{InodeFlags, IovIter, Kiocb, Locked};
 use crate::linux::iomap::{buffered, dio};
 use crate::room::{self, Effort};
 use crate::super_block::Cowfs;
+use crate::truncate;
 use crate::view::View;
 use crate::volume::Inode;
 use kernel::prelude::*;
@@ -40,14 +41,15 @@ pub(crate) fn write(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter) -> Result<u
 }
 
 /// Zeroes what is between the end of the file and a write beyond it, in the block of that end.
-fn zero_gap(inode: Locked<'_, Cowfs>, pos: i64) -> Result {
-    let inode = inode.inode();
+fn zero_gap(locked: Locked<'_, Cowfs>, pos: i64) -> Result {
+    let inode = locked.inode();
     let size = inode.size();
     if pos > size {
         // Direct writes under way may move the end.
         inode.dio_wait();
         let size = inode.size();
         if pos > size {
+            truncate::uncover(locked, pos)?;
             buffered::zero_range::<BufferedWrite>(inode, size, pos - size)?;
         }
     }
