@@ -34,7 +34,7 @@ pub(crate) const CREDITS: u32 = INODE + credits::ORPHAN + symlink::CREDITS + 4 *
 /// Credits for allocating or freeing an inode, in groups of the largest size there is.
 const INODE: u32 = 32;
 /// Most blocks the orphan tree may take for one record.
-const ORPHAN_NODES: u64 = 5;
+pub(crate) const ORPHAN_NODES: u64 = 5;
 
 /// The directory entry's type of an inode.
 fn entry_type(inode: &Inode) -> EntryType {

@@ -4,12 +4,20 @@
 //!
 //! The orphan tree lists every inode with either. It is worked on as long as somebody is there to do it; after a crash,
 //! mounting goes through the list.
+//!
+//! What a file gives up at once, however much it is, goes to an *heir*: an inode without a name that takes over the
+//! file's fork in the transaction that replaces it, and is deleted as any inode without a name is.
 
 use crate::error;
-use crate::inode;
-use crate::libcowfs::error::Result as CoreResult;
-use crate::libcowfs::space::{credits, orphans};
+use crate::inode::make::{self, What};
+use crate::inode::{self, log};
+use crate::libcowfs::error::{Error, Result as CoreResult};
+use crate::libcowfs::extent::Fork;
+use crate::libcowfs::space::{credits, inodes, orphans};
 use crate::libcowfs::units::Ino;
+use crate::linux::fs::{FileType, Mode, NewInode};
+use crate::namei;
+use crate::super_block::Cowfs;
 use crate::transaction::Tx;
 use crate::truncate;
 use crate::view::View;
@@ -43,6 +51,50 @@ pub(crate) fn reclaim_all(sb: &Super) -> Result {
         );
     }
     Ok(())
+}
+
+/// Blocks that [`enter_heir`] may take.
+pub(crate) const HEIR_BLOCKS: u64 = make::BLOCKS + namei::ORPHAN_NODES;
+/// Credits that an heir takes: allocating the inode, and freeing it again if it is not needed, its record likewise.
+pub(crate) const HEIR_CREDITS: u32 = namei::CREDITS;
+
+/// Allocates an heir in memory.
+pub(crate) fn prepare_heir(sb: &Super) -> CoreResult<NewInode<Cowfs>> {
+    let mut new = sb.new_inode().map_err(|_| Error::NoMemory)?;
+    new.set_mode(Mode::new(FileType::Regular, 0));
+    Ok(new)
+}
+
+/// Gives an heir of `near` its place on disk and in the orphan tree. On a refusal nothing was changed.
+pub(crate) fn enter_heir(
+    tx: &mut Tx<'_>,
+    near: &Inode,
+    new: NewInode<Cowfs>,
+) -> CoreResult<NewInode<Cowfs>> {
+    let new = make::allocate(tx, near, new, What::Plain)?;
+    let ino = Ino(new.ino());
+    if let Err(e) = orphans::add(tx, ino) {
+        if e.is_refusal() {
+            inodes::free(tx, ino)?;
+        }
+        return Err(e);
+    }
+    Ok(new)
+}
+
+/// Undoes [`enter_heir`].
+pub(crate) fn take_back_heir(tx: &mut Tx<'_>, new: NewInode<Cowfs>) -> CoreResult {
+    let ino = Ino(new.ino());
+    orphans::remove(tx, ino)?;
+    inodes::free(tx, ino)
+}
+
+/// Gives `fork` to an heir. From then on dropping the last reference to it deletes it.
+pub(crate) fn bequeath(tx: &mut Tx<'_>, heir: &NewInode<Cowfs>, fork: Fork) -> CoreResult {
+    let mut map = heir.data().map_mut();
+    map.file().map_err(|_| Error::Invalid)?.fork = fork;
+    heir.set_nlink(0);
+    log::log(tx, heir, &mut map, true)
 }
 
 fn next(view: View<'_>, from: Ino) -> CoreResult<Option<Ino>> {

@@ -2,7 +2,8 @@
 
 //! Sharing blocks between files: clone, dedupe, and copy where it can be one of them.
 //!
-//! A whole file is cloned by one reference to the root of its extent tree. A range is shared extent by
+//! A whole file is cloned by one reference to the root of its extent tree, in one transaction; what the target
+//! had before is handed to an inode without a name, and dropped with it at leisure. A range is shared extent by
 //! extent, each at once in the place of what was there, in transactions of bounded size.
 
 use crate::error;
@@ -11,16 +12,17 @@ use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
 use crate::libcowfs::extent::Fork;
-use crate::libcowfs::units::{FileBlock, Ino};
-use crate::linux::fs::{File, RemapFlags, RemapGuard, RemapRange};
+use crate::libcowfs::units::Ino;
+use crate::linux::fs::{File, NewInode, RemapFlags, RemapGuard, RemapRange};
 use crate::linux::iomap::buffered;
 use crate::super_block::Cowfs;
 use crate::transaction::Tx;
 use crate::truncate::Nodes;
 use crate::view::View;
 use crate::volume::Inode;
-use crate::{cow, truncate};
+use crate::{cow, orphan, truncate};
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 
 /// Credits a clone asks for at first.
 const CREDITS: u32 = 32;
@@ -61,9 +63,13 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         && range.len >= from.size()
         && size <= end;
     let mut cloned = false;
+    let mut heir = None;
     if whole {
         cloned = match clone_whole(from, to, end) {
-            Ok(()) => true,
+            Ok(inode) => {
+                heir = inode;
+                true
+            }
             // The journal is too small to do it at once.
             Err(Error::NeedCredits) => false,
             Err(e) => return Err(error::report(sb, e)),
@@ -76,6 +82,7 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         }
     }
     drop(guard);
+    drop(heir);
     if target.is_sync() || source.is_sync() {
         crate::file::sync::metadata(to, true)?;
     }
@@ -95,37 +102,82 @@ fn lock_both<'a>(from: &'a Inode, to: &'a Inode) -> (MapWrite<'a>, MapWrite<'a>)
     }
 }
 
-/// Has `to` share all that `from` has.
-fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult {
-    let view = View::new(to.sb());
+/// Has `to` share all that `from` has, in one transaction. What `to` had before goes with the inode
+/// that is returned.
+fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult<Option<ARef<Inode>>> {
+    let sb = to.sb();
+    let view = View::new(sb);
     {
         let mut map = to.data().map_mut();
         cow::cancel(to, &mut map, FileRange::ALL, true)?;
     }
-    truncate::blocks(to, FileBlock(0))?;
+    let empty = {
+        let map = to.data().map();
+        map.file_ref().map_err(|_| Error::Invalid)?.fork.is_empty()
+    };
     let mut credits = CREDITS;
     loop {
-        let mut tx = Tx::start(view, credits, view.volume().space.kept(0))?;
+        let mut heir = match empty {
+            true => None,
+            false => Some(orphan::prepare_heir(sb)?),
+        };
+        // What goes is more than what the heir takes.
+        let promise = match &heir {
+            Some(_) => view.volume().space.promise(orphan::HEIR_BLOCKS),
+            None => None,
+        };
+        let promise = promise.unwrap_or_else(|| view.volume().space.kept(0));
+        let all = match &heir {
+            Some(_) => credits.saturating_add(orphan::HEIR_CREDITS),
+            None => credits,
+        };
+        let mut tx = Tx::start(view, all, promise)?;
+        if let Some(new) = heir.take() {
+            match orphan::enter_heir(&mut tx, to, new) {
+                Ok(new) => heir = Some(new),
+                Err(e) if e.is_refusal() => {
+                    tx.finish()?;
+                    return Err(e);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let mut fork = Fork::new();
         let (mut source, mut target) = lock_both(from, to);
         target.changing();
         let source_fork = &mut source.file().map_err(|_| Error::Invalid)?.fork;
         let target_fork = &mut target.file().map_err(|_| Error::Invalid)?.fork;
-        match Fork::clone_whole(&mut tx, source_fork, target_fork) {
-            // Nothing was changed, and in a transaction of its own there is room enough.
-            Err(Error::NeedCredits) if credits < tx.wanted() => {
-                credits = tx.wanted();
+        match Fork::clone_whole(&mut tx, source_fork, &mut fork) {
+            Ok(()) => core::mem::swap(&mut fork, target_fork),
+            Err(e) if e.is_refusal() => {
                 drop((source, target));
+                if let Some(new) = heir {
+                    orphan::take_back_heir(&mut tx, new)?;
+                }
+                let wanted = tx.wanted();
                 tx.finish()?;
-                continue;
+                // In a transaction of its own there may be room enough.
+                if e == Error::NeedCredits && credits < wanted {
+                    credits = wanted;
+                    continue;
+                }
+                return Err(e);
             }
-            done => done?,
+            Err(e) => {
+                drop((source, target));
+                return Err(e);
+            }
         }
         to.extend_size(end);
         to.data().set_disk_size(&mut target, end.max(0) as u64);
         log::log(&mut tx, from, &mut source, true)?;
         log::log(&mut tx, to, &mut target, true)?;
         drop((source, target));
-        return tx.finish().map(|_| ());
+        if let Some(new) = &heir {
+            orphan::bequeath(&mut tx, new, fork)?;
+        }
+        tx.finish()?;
+        return Ok(heir.map(NewInode::finish));
     }
 }
 
