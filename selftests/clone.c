@@ -75,6 +75,41 @@ TEST_F(fs, into_a_file_with_content)
 	close(dst);
 }
 
+static bool free_blocks_reach(void *arg)
+{
+	struct statvfs st;
+
+	sync();
+	return !statvfs(".", &st) && st.f_bfree >= *(fsblkcnt_t *)arg;
+}
+
+/* What the target had goes, from its tree and from the volume, and nothing of it is left to see. */
+TEST_F(fs, over_a_fragmented_file)
+{
+	const off_t b = self->blk;
+	int src = make_file("src", 1, 900 * b);
+	int dst = make_file("dst", 2, 800 * b);
+	struct statvfs st;
+	fsblkcnt_t wanted;
+
+	ASSERT_OK(src);
+	ASSERT_OK(dst);
+	for (off_t at = 0; at < 800; at += 2)
+		ASSERT_OK(fallocate(dst, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at * b, b));
+	sync();
+	ASSERT_OK(statvfs(".", &st));
+	ASSERT_OK(clone_file(dst, src));
+	EXPECT_EQ(900 * b, size_of(dst));
+	EXPECT_TRUE(holds(dst, 1, 0, 900 * b));
+	drop_pages(dst);
+	EXPECT_TRUE(holds(dst, 1, 0, 900 * b));
+	EXPECT_EQ(allocated(src), allocated(dst));
+	wanted = st.f_bfree + 400;
+	EXPECT_TRUE(eventually(free_blocks_reach, &wanted));
+	close(src);
+	close(dst);
+}
+
 TEST_F(fs, range)
 {
 	const off_t b = self->blk;
