@@ -25,17 +25,31 @@ CPUS ?= 2
 WERROR ?= 1
 V ?= 0
 
+# DEBUG=1: a kernel with KASAN, lockdep and more; DEBUG=kcsan: one that finds data
+# races.  Everything there takes several times as long.
+override DEBUG := $(patsubst 1,kasan,$(DEBUG))
+export DEBUG
+
 series := 7.2 7.3
-build := $(CURDIR)/build
+build := $(CURDIR)/build$(DEBUG:%=/%)
 
 ifdef KDIR
 in_toolchain :=
 else
-override KDIR := $(COWFS_CACHE)/kernel/linux
+override KDIR := $(COWFS_CACHE)/kernel$(DEBUG:%=-%)/linux
 in_toolchain := qemu/in-toolchain
-need_kernel := kernel
+need_kernel := kernel$(if $(DEBUG),-debug)
 need_toolchain := toolchain
 endif
+
+# How much longer tests may take, in percent, and what memory they need.
+ifdef DEBUG
+time := 600
+MEMORY := 5120
+else
+time := 100
+endif
+timeout = $(shell echo $$(($(1) * $(time) / 100)))
 
 cargo := $(in_toolchain) cargo
 workspace := --manifest-path tools/Cargo.toml --workspace --locked
@@ -51,7 +65,7 @@ all: module tools
 # --- set-up ---------------------------------------------------------------
 
 # Two at a time, whatever -j says: neither fills a machine on its own.
-.PHONY: setup setup-tests toolchain kernel guest-root test-programs guest
+.PHONY: setup setup-tests toolchain kernel kernel-debug guest-root test-programs guest
 setup:
 	+@$(MAKE) -j2 guest
 
@@ -64,7 +78,10 @@ toolchain:
 kernel guest-root test-programs: toolchain
 	@qemu/$@
 
-guest: kernel guest-root
+kernel-debug: kernel
+	@qemu/kernel-debug $(DEBUG)
+
+guest: kernel $(if $(DEBUG),kernel-debug) guest-root
 	@qemu/guest
 
 # --- the module -----------------------------------------------------------
@@ -132,12 +149,13 @@ demo:
 	@$(guest) qemu/demo --timeout 600 --log $(build)/log/demo -- ./demo
 
 selftests:
-	@$(guest) $(tests) $(test_programs) --timeout 2700 --log $(build)/log/selftests -- selftests/run $(TESTS)
+	@$(guest) $(tests) $(test_programs) --timeout $(call timeout,2700) --log $(build)/log/selftests -- \
+		env TIME=$(time) selftests/run $(TESTS)
 
 # The proof that cow_race bites: it must find poison under the old rule.
 selftests-precure:
-	@$(guest) $(tests) --timeout 600 --log $(build)/log/precure -- \
-		env MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
+	@$(guest) $(tests) --timeout $(call timeout,600) --log $(build)/log/precure -- \
+		env TIME=$(time) MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
 
 # CPU cost needs ICOUNT=1, concurrency must not have it. For ROWS=, ROUNDS= and
 # the like see selftests/bench/run.
@@ -207,6 +225,7 @@ help:
 	@echo 'make setup      fetch and prepare all that the above needs (they do it themselves)'
 	@echo 'make clean      remove build/; make distclean removes $(COWFS_CACHE), too'
 	@echo
+	@echo 'DEBUG=1         with check, selftests, vm: in a kernel with KASAN and lockdep; DEBUG=kcsan: data races'
 	@echo 'DISKS="4G 4G", MEMORY=MiB, CPUS=N: the virtual machine; ACCEL=kvm|tcg, ICOUNT=1: see qemu/boot'
 
 endif
