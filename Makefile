@@ -158,15 +158,17 @@ selftests-precure:
 		env TIME=$(time) MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
 
 # CPU cost needs ICOUNT=1, concurrency must not have it. For ROWS=, ROUNDS= and
-# the like see selftests/bench/run.
+# the like see selftests/bench/run. What was measured before a failure is reported.
 bench_command = env $(foreach v,ROWS ROUNDS FSTYPES SIZE FILES,$(if $($(v)),$(v)="$($(v))")) bench/run
 bench_log := $(build)/log/bench
 bench:
-	@rm -rf $(bench_log)
-	@ICOUNT=1 $(guest) selftests/bench --timeout 7200 --log $(bench_log)/cost -- $(bench_command) cost
-	@$(guest) selftests/bench --timeout 7200 --log $(bench_log)/smp -- $(bench_command) concurrency
-	@$(in_toolchain) $(build)/bin/cowfs-bench report --out $(build)/bench \
-		$$(ls $(bench_log)/*/results/samples)
+	@rm -rf $(bench_log); status=0; \
+	ICOUNT=1 $(guest) selftests/bench --timeout 4500 --log $(bench_log)/cost -- \
+		$(bench_command) cost || status=$$?; \
+	$(guest) selftests/bench --timeout 1500 --log $(bench_log)/smp -- \
+		$(bench_command) concurrency memory || status=$$?; \
+	$(in_toolchain) $(build)/bin/cowfs-bench report --out $(build)/bench \
+		$(bench_log)/{cost,smp}/output && exit $$status
 
 # --- checks ---------------------------------------------------------------
 

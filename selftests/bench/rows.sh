@@ -6,19 +6,30 @@
 
 # shellcheck disable=SC2034 # some are for the script that sources this
 device=/dev/ram0 mnt=/mnt/test
-SIZE=${SIZE:-64} FILES=${FILES:-20000}
+SIZE=${SIZE:-32} FILES=${FILES:-20000}
 
 # shellcheck disable=SC2034
-declare -A row_function row_title row_unit row_better row_modes row_clones
+declare -A row_function row_title row_unit row_better row_kinds row_clones row_slow
 row_names=()
 
-# row NAME UNIT more|less MODES clones|"" FUNCTION TITLE
+# row NAME UNIT more|less KINDS clones|"" FUNCTION TITLE: KINDS is what it tells
+# something about, cost, concurrency or memory; clones: file systems without them
+# have no such row.
 row() {
 	local name=$1
 	row_names+=("$name")
 	# shellcheck disable=SC2034
-	row_unit[$name]=$2 row_better[$name]=$3 row_modes[$name]=$4 row_clones[$name]=$5 \
+	row_unit[$name]=$2 row_better[$name]=$3 row_kinds[$name]=$4 row_clones[$name]=$5 \
 		row_function[$name]=$6 row_title[$name]=$7
+}
+
+# slow NAME...: these take so long on some file system that one round must do.
+slow() {
+	local name
+	for name; do
+		# shellcheck disable=SC2034
+		row_slow[$name]=1
+	done
 }
 
 # fio_on FILE ARG...: run fio on a file, once over the whole of it unless told otherwise.
@@ -110,31 +121,42 @@ scaled() {
 	awk -v s="$1" -v f="$2" -v n="${3:-1}" 'BEGIN { printf "%.3f\n", s * f / n }'
 }
 
-# clone_of EXTENTS, removal_of EXTENTS: a file of so many extents.
-fragmented() {
-	[[ -e $mnt/extents-$1 ]] || cowfs-bench time fragment "$mnt/extents-$1" "$1" >/dev/null && sync
-}
-clone_of() {
-	local seconds
-	fragmented "$1" && seconds=$(cowfs-bench time clone "$mnt/extents-$1" $mnt/clone) &&
-		rm $mnt/clone && sync && scaled "$seconds" 1e6
-}
-removal_of() {
-	local seconds
-	fragmented "$1" && cowfs-bench time clone "$mnt/extents-$1" $mnt/clone >/dev/null && sync &&
-		seconds=$(cowfs-bench time unlink $mnt/clone) && scaled "$seconds" 1e6
+# cloned EXTENTS WHAT: clone a file of so many extents, delete the clone, make
+# another and write to it; print how long WHAT of that took. Once for all who ask.
+cloned() {
+	local file=$mnt/extents-$1 times=/tmp/cloned-$1
+	if [[ ! -e $times ]]; then
+		{ cowfs-bench time fragment "$file" "$1" >/dev/null && sync &&
+			echo "clone $(cowfs-bench time clone "$file" $mnt/clone)" && sync &&
+			echo "unlink $(cowfs-bench time unlink $mnt/clone)" &&
+			cp --reflink=always "$file" $mnt/clone && sync &&
+			echo "write $(cowfs-bench time overwrite $mnt/clone)" &&
+			rm $mnt/clone "$file" && sync; } >$times || { rm $times; return 1; }
+	fi
+	scaled "$(sed -n "s/^$2 //p" "$times")" 1e6
 }
 for extents in 1 1000 50000; do
-	row clone-$extents us less cost clones clone_of_$extents "clone of a file of $extents extents"
-	row unlink-clone-$extents us less cost clones removal_of_$extents "deletion of a clone of $extents extents"
-	eval "
-	clone_of_$extents() { clone_of $extents; }
-	removal_of_$extents() { removal_of $extents; }"
+	of="a file of $extents extents"
+	row clone-$extents us less cost clones cloned_${extents}_clone "clone of $of"
+	row first-write-$extents us less cost clones cloned_${extents}_write "first 4 KiB direct write to a clone of $of"
+	row unlink-clone-$extents us less cost clones cloned_${extents}_unlink "deletion of a clone of $of, synced"
+	for what in clone write unlink; do
+		eval "cloned_${extents}_$what() { cloned $extents $what; }"
+	done
 done
+slow clone-50000 first-write-50000 unlink-clone-50000
+
+row unlink-clones us less cost clones unlink_clones 'deletion of 100 clones of a file of 1 extent, synced once, each'
+unlink_clones() {
+	local seconds
+	cowfs-bench time fragment $mnt/one 1 >/dev/null &&
+		cowfs-bench time clones $mnt/one $mnt/clones 100 >/dev/null &&
+		seconds=$(cowfs-bench time unlink-all $mnt/clones 100) &&
+		rmdir $mnt/clones && rm $mnt/one && scaled "$seconds" 1e6 100
+}
 
 row create-files us less cost '' create_files "creation of $FILES small files, each"
 row stat-files us less cost '' stat_files "stat of $FILES small files, each, not cached"
-row inode-slab bytes less cost '' inode_slab 'slab memory of a cached inode and dentry'
 row unlink-files us less cost '' unlink_files "deletion of $FILES small files, each"
 
 # files OPERATION: microseconds per file
@@ -142,21 +164,56 @@ files() {
 	local seconds
 	seconds=$(cowfs-bench time "$1" $mnt/files "$FILES") && scaled "$seconds" 1e6 "$FILES"
 }
+slow create-files stat-files unlink-files
 have_files() { [[ -d $mnt/files ]] || files create >/dev/null; }
 create_files() { remove_files && files create; }
 remove_files() { [[ ! -d $mnt/files ]] || rm -r $mnt/files; }
 stat_files() { have_files && sync && echo 3 >/proc/sys/vm/drop_caches && files stat; }
 unlink_files() { have_files && files unlink-all && rmdir $mnt/files; }
-slab() { awk '$1 == "Slab:" { print $2 * 1024 }' /proc/meminfo; }
-inode_slab() {
-	local before
-	have_files && sync && echo 3 >/proc/sys/vm/drop_caches && before=$(slab) &&
-		files stat >/dev/null && echo $((($(slab) - before) / FILES))
-}
-
 row mount us less cost '' mount_again 'mount'
 mount_again() {
 	local seconds fs
 	fs=$(findmnt -n -o FSTYPE $mnt) && umount $mnt &&
 		seconds=$(cowfs-bench time mount "$fs" $device $mnt) && scaled "$seconds" 1e6
+}
+
+row inode-slab bytes less memory '' inode_slab 'slab memory of a cached inode and dentry'
+slab() { awk '$1 == "Slab:" { print $2 * 1024 }' /proc/meminfo; }
+inode_slab() {
+	local before
+	have_files && sync && echo 3 >/proc/sys/vm/drop_caches && before=$(slab) &&
+		files stat >/dev/null && echo $((($(slab) - before) / FILES)) && remove_files
+}
+
+row mount-memory KiB less memory '' mount_memory 'memory taken by mounting an empty volume of 16 TiB'
+slow mount-memory
+# taken: KiB of memory in use, but for the pages of files in memory, the volume among them.
+taken() {
+	awk '{ m[$1] = $2 } END { print m["MemTotal:"] - m["MemFree:"] - m["Shmem:"] }' /proc/meminfo
+}
+mount_memory() {
+	local fs volume=/tmp/volume loop before after
+	fs=$(findmnt -n -o FSTYPE $mnt) && umount $mnt && modprobe loop && truncate -s 16T $volume &&
+		loop=$(losetup --find --show $volume) && fs_make "$fs" "$loop" large &&
+		sync && echo 3 >/proc/sys/vm/drop_caches && before=$(taken) &&
+		fs_mount "$fs" "$loop" && after=$(taken) && umount $mnt &&
+		losetup --detach "$loop" && rm $volume && fs_mount "$fs" $device &&
+		echo $((after > before ? after - before : 0))
+}
+
+# storm TIMES: four jobs overwrite as much of a clone as SIZE, which is TIMES as large.
+for times in 1 8; do
+	row storm-memory-${times}x KiB less memory clones storm_${times}x \
+		"peak of slab memory while 4 jobs overwrite $SIZE MiB of a clone of $((SIZE * times)) MiB"
+	eval "storm_${times}x() { storm $times; }"
+done
+slow storm-memory-1x storm-memory-8x
+storm() {
+	local size=$((SIZE * $1)) file=$mnt/storm
+	dd if=/dev/zero of=$file bs=1M count=$size oflag=direct status=none &&
+		cp --reflink=always $file $file-clone && sync && echo 3 >/proc/sys/vm/drop_caches &&
+		cowfs-bench watch fio --name=storm --filename=$file-clone --rw=randwrite --direct=1 \
+			--bs=4k --randseed=1 --ioengine=libaio --iodepth=16 --numjobs=4 --size=25% \
+			--offset_increment=25% --filesize=${size}M --io_size=$((SIZE / 4))M --output=/tmp/fio.json &&
+		rm $file $file-clone && sync
 }

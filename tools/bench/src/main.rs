@@ -7,11 +7,13 @@
 //! table, a JSON file and a picture of all the samples.
 #![forbid(unsafe_code)]
 
+mod memory;
 mod operation;
 mod picture;
 mod report;
 mod samples;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -38,12 +40,18 @@ enum Command {
         #[arg(long)]
         throughput: bool,
     },
+    /// Run a command, and print by how many KiB the slabs grew meanwhile at most
+    Watch {
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true)]
+        command: Vec<OsString>,
+    },
     /// Make a table, bench.json and bench.svg of samples
     Report {
         /// Where bench.json and bench.svg go
         #[arg(long)]
         out: PathBuf,
-        /// Files of samples, one JSON object a line
+        /// What selftests/bench/run printed
         #[arg(required = true)]
         samples: Vec<PathBuf>,
     },
@@ -55,6 +63,7 @@ fn main() -> Result<()> {
         Command::Fio { file, throughput } => {
             println!("{:.3}", samples::of_fio(&file, throughput)?)
         }
+        Command::Watch { command } => println!("{}", memory::peak(&command)?),
         Command::Report { out, samples } => report::make(&samples, &out)?,
     }
     Ok(())

@@ -43,6 +43,20 @@ pub enum Operation {
         /// The file
         file: PathBuf,
     },
+    /// Write one block in the middle of a file
+    Overwrite {
+        /// The file
+        file: PathBuf,
+    },
+    /// Make clones in a new directory
+    Clones {
+        /// The file
+        source: PathBuf,
+        /// The directory
+        directory: PathBuf,
+        /// How many clones
+        count: u64,
+    },
     /// Clone a file over and over, and count the first direct write to each clone
     FirstWrite {
         /// The file
@@ -92,16 +106,26 @@ impl Operation {
                 let clone = create(clone, OFlags::empty())?;
                 timed(|| Ok(ioctl_ficlone(&clone, &source)?))
             }
-            Self::Unlink { file } => {
-                let directory = open(parent(file))?;
-                syncfs(&directory)?;
-                let before = inodes(&directory)?;
+            Self::Unlink { file } => removed(parent(file), &[file]),
+            Self::Overwrite { file } => {
+                let handle = OpenOptions::new()
+                    .write(true)
+                    .custom_flags(OFlags::DIRECT.bits() as i32)
+                    .open(file)?;
+                let blocks = handle.metadata()?.len() / BLOCK as u64;
+                let block = Block([0x3c; BLOCK]);
+                timed(|| Ok(handle.write_all_at(&block.0, blocks / 2 * BLOCK as u64)?))
+            }
+            Self::Clones {
+                source,
+                directory,
+                count,
+            } => {
+                fs::create_dir(directory)?;
+                let source = open(source)?;
                 timed(|| {
-                    fs::remove_file(file)?;
-                    syncfs(&directory)?;
-                    // XFS leaves the work to a worker.
-                    while before > 0 && inodes(&directory)? >= before {
-                        thread::sleep(Duration::from_micros(50));
+                    for path in names(directory, *count) {
+                        ioctl_ficlone(create(&path, OFlags::empty())?, &source)?;
                     }
                     Ok(())
                 })
@@ -124,13 +148,8 @@ impl Operation {
                 Ok(())
             }),
             Self::UnlinkAll { directory, count } => {
-                let handle = open(directory)?;
-                timed(|| {
-                    for path in names(directory, *count) {
-                        fs::remove_file(path)?;
-                    }
-                    Ok(syncfs(&handle)?)
-                })
+                let paths: Vec<_> = names(directory, *count).collect();
+                removed(directory, &paths)
             }
             Self::Mount {
                 fstype,
@@ -142,6 +161,24 @@ impl Operation {
             }),
         }
     }
+}
+
+/// Removes files, and waits until the file system is done with it.
+fn removed(directory: &Path, files: &[impl AsRef<Path>]) -> Result<Duration> {
+    let directory = open(directory)?;
+    syncfs(&directory)?;
+    let before = inodes(&directory)?;
+    timed(|| {
+        for file in files {
+            fs::remove_file(file)?;
+        }
+        syncfs(&directory)?;
+        // XFS leaves the work to a worker.
+        while before > 0 && inodes(&directory)? + files.len() as u64 > before {
+            thread::sleep(Duration::from_micros(50));
+        }
+        Ok(())
+    })
 }
 
 fn timed(operation: impl FnOnce() -> Result<()>) -> Result<Duration> {

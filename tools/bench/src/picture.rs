@@ -12,7 +12,7 @@
 //! ```
 
 use crate::report::OURS;
-use crate::samples::Row;
+use crate::samples::{Kind, Row};
 
 const BAR: f64 = 16.0;
 const GAP: f64 = 10.0;
@@ -37,10 +37,9 @@ pub fn draw(rows: &[Row]) -> String {
         if peers.is_empty() {
             continue;
         }
-        let title = if row.cost {
-            row.title.clone()
-        } else {
-            format!("{} (SMP)", row.title)
+        let title = match row.kind {
+            Kind::Cost | Kind::Memory => row.title.clone(),
+            Kind::Concurrency => format!("{} (SMP)", row.title),
         };
         body += &text(10.0, y + 12.0, "start", &title);
         for (peer, ratio) in peers {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{json, Map, Value};
 
 use crate::picture;
-use crate::samples::{self, Row};
+use crate::samples::{self, Kind, Row};
 
 /// The file system that the others are compared with.
 pub const OURS: &str = "cowfs";
@@ -22,7 +22,7 @@ pub fn make(files: &[PathBuf], out: &Path) -> Result<()> {
     fs::create_dir_all(out)?;
     fs::write(out.join("bench.json"), format!("{:#}\n", as_json(&rows)))?;
     fs::write(out.join("bench.svg"), picture::draw(&rows))?;
-    print!("{}", table(&rows));
+    print!("{}{}", table(&rows), verdict(&rows));
     println!("\nbench.json and bench.svg are in {}", out.display());
     Ok(())
 }
@@ -30,15 +30,15 @@ pub fn make(files: &[PathBuf], out: &Path) -> Result<()> {
 /// The table, readable as text and as Markdown: medians, and how many times better cowfs is.
 fn table(rows: &[Row]) -> String {
     let mut text = String::new();
-    for cost in [true, false] {
-        let rows: Vec<_> = rows.iter().filter(|row| row.cost == cost).collect();
+    for kind in Kind::ALL {
+        let rows: Vec<_> = rows.iter().filter(|row| row.kind == kind).collect();
         if rows.is_empty() {
             continue;
         }
-        text += if cost {
-            "\nCPU cost (one CPU, time counts instructions)\n\n"
-        } else {
-            "\nConcurrency (free-running CPUs)\n\n"
+        text += match kind {
+            Kind::Cost => "\nCPU cost (one CPU, time counts instructions)\n\n",
+            Kind::Concurrency => "\nConcurrency (free-running CPUs)\n\n",
+            Kind::Memory => "\nMemory\n\n",
         };
         let mut lines = vec![header()];
         lines.extend(rows.iter().map(|row| line(row)));
@@ -47,11 +47,25 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
+/// Which rows are behind xfs, and by how much.
+fn verdict(rows: &[Row]) -> String {
+    let behind: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((row, row.ratio(OURS, "xfs")?)))
+        .filter(|&(_, ratio)| ratio < 1.0)
+        .map(|(row, ratio)| format!("{} ({}) {}x", row.name, row.kind.name(), short(ratio)))
+        .collect();
+    match behind.is_empty() {
+        true => "\nNo row is behind xfs.\n".into(),
+        false => format!("\nBehind xfs: {}.\n", behind.join(", ")),
+    }
+}
+
 fn header() -> Vec<String> {
     let words = ["row", "unit"]
         .into_iter()
         .chain(ORDER)
-        .chain(["/ best peer", "/ xfs"]);
+        .chain(["/ best peer", "/ xfs", "rounds"]);
     words.map(str::to_owned).collect()
 }
 
@@ -63,6 +77,7 @@ fn line(row: &Row) -> Vec<String> {
         .best_peer(OURS)
         .and_then(|peer| Some(format!("{} {peer}", ratio(peer)?)));
     cells.extend([best, ratio("xfs")].map(|cell| cell.unwrap_or("-".into())));
+    cells.push(row.rounds().to_string());
     cells
 }
 
@@ -130,7 +145,7 @@ fn as_json(rows: &[Row]) -> Value {
             "title": row.title,
             "unit": row.unit,
             "better": if row.more_is_better { "more" } else { "less" },
-            "mode": if row.cost { "cost" } else { "concurrency" },
+            "kind": row.kind.name(),
             "results": results,
             "best_peer": best,
             "ratio_to_best_peer": best.and_then(|peer| row.ratio(OURS, peer)),

@@ -9,6 +9,35 @@ use std::path::Path;
 use anyhow::{anyhow, bail, Context, Result};
 use serde_json::Value;
 
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// CPU cost: guest time counted instructions.
+    Cost,
+    /// Speed on several CPUs that run freely.
+    Concurrency,
+    /// Memory taken.
+    Memory,
+}
+
+impl Kind {
+    /// All of them, in the order of the report.
+    pub const ALL: [Kind; 3] = [Kind::Cost, Kind::Concurrency, Kind::Memory];
+
+    /// Its name in samples and in `bench.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Cost => "cost",
+            Kind::Concurrency => "concurrency",
+            Kind::Memory => "memory",
+        }
+    }
+
+    fn named(name: &str) -> Option<Kind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// One row of the table: something measured on every file system that can do it.
 pub struct Row {
     /// Its short name, as `ROWS=` takes it.
@@ -19,8 +48,8 @@ pub struct Row {
     pub unit: String,
     /// Whether larger values are better.
     pub more_is_better: bool,
-    /// Whether guest time counted instructions.
-    pub cost: bool,
+    /// What kind of thing it is.
+    pub kind: Kind,
     /// By file system, all that was measured.
     values: BTreeMap<String, Vec<f64>>,
 }
@@ -60,55 +89,65 @@ impl Row {
             .map(|(other, _)| other)
     }
 
+    /// How often everything was measured: at least once, where it was at all.
+    pub fn rounds(&self) -> usize {
+        self.values.values().map(Vec::len).min().unwrap_or(0)
+    }
+
     /// All values of a file system, in the order they were measured.
     pub fn values(&self, filesystem: &str) -> &[f64] {
         self.values.get(filesystem).map_or(&[], Vec::as_slice)
     }
 }
 
-/// Reads files of samples; rows come in the order of their first sample.
+/// Reads what `selftests/bench/run` printed; rows come in the order of their first sample. Anything but
+/// samples is skipped, and a run that ended early is as good as it got.
 pub fn read(files: &[impl AsRef<Path>]) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for file in files {
         let file = file.as_ref();
         let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
         for line in text.lines() {
-            add(&mut rows, line).with_context(|| format!("{}: {line}", file.display()))?;
+            if let Some(sample) = line.strip_prefix("sample ") {
+                add(&mut rows, sample).with_context(|| format!("{}: {line}", file.display()))?;
+            }
         }
     }
     Ok(rows)
 }
 
-fn add(rows: &mut Vec<Row>, line: &str) -> Result<()> {
-    let sample: Value = serde_json::from_str(line)?;
-    let text = |key: &str| {
-        let value = sample.get(key).and_then(Value::as_str);
-        Ok::<_, anyhow::Error>(value.with_context(|| format!("no {key}"))?.to_owned())
-    };
-    let value = sample
-        .get("value")
-        .and_then(Value::as_f64)
-        .context("no value")?;
-    let (name, cost) = (text("row")?, text("mode")? == "cost");
+/// Adds a sample: `KIND ROUND FS ROW VALUE UNIT more|less TITLE...`.
+fn add(rows: &mut Vec<Row>, sample: &str) -> Result<()> {
+    let mut words = sample.split_whitespace();
+    let mut word = |what: &'static str| words.next().context(what);
+    let kind = Kind::named(word("no kind")?).context("unknown kind")?;
+    let _round: u32 = word("no round")?.parse()?;
+    let (filesystem, name) = (word("no file system")?, word("no row")?);
+    let value: f64 = word("no value")?.parse()?;
+    let (unit, better) = (word("no unit")?, word("no direction")?);
+    let title: Vec<&str> = words.collect();
     let i = match rows
         .iter()
-        .position(|row| row.name == name && row.cost == cost)
+        .position(|row| row.name == name && row.kind == kind)
     {
         Some(i) => i,
         None => {
             rows.push(Row {
-                name,
-                title: text("title")?,
-                unit: text("unit")?,
-                more_is_better: text("better")? == "more",
-                cost,
+                name: name.to_owned(),
+                title: title.join(" "),
+                unit: unit.to_owned(),
+                more_is_better: better == "more",
+                kind,
                 values: BTreeMap::new(),
             });
             rows.len() - 1
         }
     };
     let row = rows.get_mut(i).context("no row")?;
-    row.values.entry(text("fs")?).or_default().push(value);
+    row.values
+        .entry(filesystem.to_owned())
+        .or_default()
+        .push(value);
     Ok(())
 }
 
@@ -152,11 +191,8 @@ mod tests {
     fn rows(samples: &[(&str, &str, f64)]) -> Vec<Row> {
         let mut rows = Vec::new();
         for (better, fs, value) in samples {
-            let line = serde_json::json!({
-                "mode": "cost", "row": better, "title": "", "unit": "s", "better": better,
-                "fs": fs, "round": 1, "value": value,
-            });
-            add(&mut rows, &line.to_string()).unwrap();
+            let line = format!("cost 1 {fs} {better} {value} s {better} a title");
+            add(&mut rows, &line).unwrap();
         }
         rows
     }
@@ -186,7 +222,32 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_value_is_an_error() {
-        assert!(add(&mut Vec::new(), r#"{"row":"x","mode":"cost"}"#).is_err());
+    fn kinds_are_rows_of_their_own() {
+        let mut rows = Vec::new();
+        for sample in [
+            "cost 1 xfs a 2.5 IOPS more what it is",
+            "concurrency 1 xfs a 3 IOPS more what it is",
+            "cost 2 xfs a 3.5 IOPS more what it is",
+            "cost 1 btrfs a 4 IOPS more what it is",
+        ] {
+            add(&mut rows, sample).unwrap();
+        }
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].title, "what it is");
+        assert_eq!(rows[0].values("xfs"), [2.5, 3.5]);
+        assert_eq!(rows[0].rounds(), 1);
+        assert_eq!(rows[1].kind, Kind::Concurrency);
+    }
+
+    #[test]
+    fn a_broken_sample_is_an_error() {
+        for sample in [
+            "",
+            "cost 1 xfs a",
+            "size 1 xfs a 1 s more t",
+            "cost 1 xfs a b s more t",
+        ] {
+            assert!(add(&mut Vec::new(), sample).is_err(), "{sample}");
+        }
     }
 }
