@@ -206,6 +206,8 @@ fn open_journal(
     if journal.needs_recovery() {
         pr_info!("cowfs ({}): replaying the journal\n", new.name());
     }
+    // What is committed is so only once it is on the medium, whatever the device keeps in its cache.
+    journal.set_barrier(true);
     let failed_before = journal.recorded_error();
     let journal = journal.load().inspect_err(|_| {
         pr_err!(

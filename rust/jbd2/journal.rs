@@ -313,19 +313,6 @@ impl<T: JournalOps> Journal<T> {
         });
     }
 
-    /// Sets whether commits flush the device's write cache.
-    pub fn set_barrier(&self, on: bool) {
-        let flag = bindings::JBD2_BARRIER as usize;
-        // SAFETY: The journal is valid, and the field's lock is held.
-        self.locked(|journal| unsafe {
-            if on {
-                (*journal).j_flags |= flag;
-            } else {
-                (*journal).j_flags &= !flag;
-            }
-        });
-    }
-
     /// Keeps new handles from starting and waits for those open to end. Fails with `EDEADLK` under
     /// an open handle.
     pub fn lock_updates(&self) -> Result<UpdatesLocked<'_, T>> {
@@ -417,6 +404,20 @@ impl<T: JournalOps> Unloaded<T> {
             return Err(EOPNOTSUPP);
         }
         Ok(())
+    }
+
+    /// Sets whether the device's write cache is flushed where the order of writes matters: before and with a
+    /// commit, after recovery, and before the log is cut. jbd2 does not unless told so.
+    pub fn set_barrier(&self, on: bool) {
+        let flag = bindings::JBD2_BARRIER as usize;
+        // SAFETY: The journal is valid, and the field's lock is held.
+        self.0.locked(|journal| unsafe {
+            if on {
+                (*journal).j_flags |= flag;
+            } else {
+                (*journal).j_flags &= !flag;
+            }
+        });
     }
 
     /// Has [`Unloaded::load`] skip recovery; with `write`, also on disk.

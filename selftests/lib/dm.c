@@ -66,6 +66,19 @@ int dm_resume(const char *name)
 		      DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG);
 }
 
+int dm_message(const char *name, const char *text)
+{
+	char room[1024] __attribute__((aligned(8))) = { 0 };
+	struct dm_ioctl *arg = (void *)room;
+	struct dm_target_msg *message = (void *)(room + sizeof(*arg));
+
+	if (sizeof(*arg) + sizeof(*message) + strlen(text) >= sizeof(room))
+		return -1;
+	arg->data_size = sizeof(room);
+	strcpy(message->message, text);
+	return control(DM_TARGET_MSG, "message to", arg, name, 0);
+}
+
 int dm_load(const char *name, const struct dm_target *targets, int n)
 {
 	char room[ROOM] __attribute__((aligned(8))) = { 0 };

@@ -25,6 +25,8 @@ int dm_load(const char *name, const struct dm_target *targets, int n);
 /* Hold all I/O; what is sent here from now on stays in flight. */
 int dm_suspend(const char *name);
 int dm_resume(const char *name);
+/* Tell the device's target something, in words. */
+int dm_message(const char *name, const char *text);
 
 /* "major:minor" of a device-mapper device, or of the disk if name is NULL. */
 const char *dm_number(const char *name);

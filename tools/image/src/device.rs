@@ -2,6 +2,7 @@
 
 //! A block device or a regular file that holds a volume, or is to hold one.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
@@ -9,12 +10,29 @@ use std::path::Path;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 
+/// Something that is put together when it is read, and looks like a device; see
+/// [`Device::of_image`].
+pub trait Image: fmt::Debug {
+    /// Fills `to` with the bytes at `at`, which lie inside the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of whatever it reads.
+    fn read_at(&self, at: u64, to: &mut [u8]) -> io::Result<()>;
+}
+
 /// An open block device or image file.
 #[derive(Debug)]
 pub struct Device {
-    file: File,
+    backing: Backing,
     bytes: u64,
-    block_device: bool,
+}
+
+#[derive(Debug)]
+enum Backing {
+    BlockDevice(File),
+    File(File),
+    Image(Box<dyn Image>),
 }
 
 impl Device {
@@ -52,11 +70,28 @@ impl Device {
                 "neither a block device nor a regular file",
             ));
         }
-        Ok(Device {
-            bytes: file.seek(SeekFrom::End(0))?,
-            block_device: kind.is_block_device(),
-            file,
-        })
+        let bytes = file.seek(SeekFrom::End(0))?;
+        let backing = match kind.is_block_device() {
+            true => Backing::BlockDevice(file),
+            false => Backing::File(file),
+        };
+        Ok(Device { backing, bytes })
+    }
+
+    /// `image` as a device of `bytes` bytes that can only be read.
+    pub fn of_image(image: Box<dyn Image>, bytes: u64) -> Device {
+        Device {
+            backing: Backing::Image(image),
+            bytes,
+        }
+    }
+
+    /// The file to write to.
+    fn writable(&self) -> io::Result<&File> {
+        match &self.backing {
+            Backing::BlockDevice(file) | Backing::File(file) => Ok(file),
+            Backing::Image(_) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
     }
 
     /// The size in bytes.
@@ -66,7 +101,7 @@ impl Device {
 
     /// Whether this is a block device, not a regular file.
     pub fn is_block_device(&self) -> bool {
-        self.block_device
+        matches!(self.backing, Backing::BlockDevice(_))
     }
 
     /// The smallest unit the device can read and write, in bytes; 512 for a regular file.
@@ -75,10 +110,9 @@ impl Device {
     ///
     /// Those of the ioctl.
     pub fn sector_size(&self) -> io::Result<u32> {
-        if self.block_device {
-            Ok(rustix::fs::ioctl_blksszget(&self.file)?)
-        } else {
-            Ok(512)
+        match &self.backing {
+            Backing::BlockDevice(file) => Ok(rustix::fs::ioctl_blksszget(file)?),
+            Backing::File(_) | Backing::Image(_) => Ok(512),
         }
     }
 
@@ -88,23 +122,32 @@ impl Device {
     ///
     /// Those of read(2), and `UnexpectedEof` beyond the end.
     pub fn read_at(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(to, at)
+        match &self.backing {
+            Backing::BlockDevice(file) | Backing::File(file) => file.read_exact_at(to, at),
+            Backing::Image(image) => match at.checked_add(to.len() as u64) {
+                Some(end) if end <= self.bytes => image.read_at(at, to),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
+        }
     }
 
     /// Writes `from` at `at`.
     ///
     /// # Errors
     ///
-    /// Those of write(2).
+    /// Those of write(2), and `ReadOnlyFilesystem` for an image.
     pub fn write_at(&self, at: u64, from: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(from, at)
+        self.writable()?.write_all_at(from, at)
     }
 
     /// Tells the device, or the file system below a regular file, that nothing in `[at, at + len)`
     /// matters. False if it does not want to know.
     pub fn discard(&self, at: u64, len: u64) -> bool {
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let attempts: &[FallocateFlags] = if self.block_device {
+        let Ok(file) = self.writable() else {
+            return false;
+        };
+        let attempts: &[FallocateFlags] = if self.is_block_device() {
             // A discard proper first (the kernel's NO_HIDE_STALE), which need not read back zeroes.
             &[hole | FallocateFlags::NO_HIDE_STALE, hole]
         } else {
@@ -112,7 +155,7 @@ impl Device {
         };
         attempts
             .iter()
-            .any(|flags| rustix::fs::fallocate(&self.file, *flags, at, len).is_ok())
+            .any(|flags| rustix::fs::fallocate(file, *flags, at, len).is_ok())
     }
 
     /// Waits until everything written is on the medium.
@@ -121,7 +164,7 @@ impl Device {
     ///
     /// Those of fsync(2): data written earlier may be lost.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+        self.writable()?.sync_all()
     }
 }
 
@@ -176,6 +219,32 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let error = Device::open(Path::new("/")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[derive(Debug)]
+    struct Counting;
+
+    impl Image for Counting {
+        fn read_at(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
+            to.iter_mut()
+                .enumerate()
+                .for_each(|(n, byte)| *byte = (at + n as u64) as u8);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_image_is_read_up_to_its_end_and_never_written() {
+        let device = Device::of_image(Box::new(Counting), 10);
+        let mut bytes = [0; 4];
+        device.read_at(6, &mut bytes).unwrap();
+        assert_eq!(bytes, [6, 7, 8, 9]);
+        for at in [7, 10, u64::MAX] {
+            let error = device.read_at(at, &mut bytes).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+        assert!(device.write_at(0, &bytes).is_err());
+        assert!(!device.discard(0, 10));
     }
 
     #[test]

@@ -152,6 +152,11 @@ impl Replay {
         self.copies.len()
     }
 
+    /// Whether the replay changes block `home`.
+    pub fn changes(&self, home: u64) -> bool {
+        self.copies.contains_key(&home)
+    }
+
     /// The addresses of the blocks the replay changes, in no order.
     pub fn addresses(&self) -> impl Iterator<Item = u64> + '_ {
         self.copies.keys().copied()
