@@ -67,3 +67,19 @@ fn blocks_beyond_the_end_of_a_file_are_no_damage() {
     image.edit_inode("file", |b| put64(b, inode::SIZE_BYTES, 5000));
     assert_eq!(image.check(), [""; 0]);
 }
+
+/// The first leaf of a tree goes, and its neighbour gets its range: the first separator then means
+/// nothing.
+#[test]
+fn a_tree_that_lost_its_first_leaf_is_clean() {
+    let b = Builder::new(1024, 2048, 3);
+    let file = b.create(b.root(), "file", FileType::Regular);
+    for piece in 0..200 {
+        b.write(file, piece * 3, 1, false);
+    }
+    let copy = b.create(b.root(), "copy", FileType::Regular);
+    b.clone_file(file, copy);
+    b.unmap(file, 0, 3 * 60);
+    b.unmap(copy, 0, 3 * 20);
+    assert_eq!(b.finish(HashMap::new()).check(), [""; 0]);
+}

@@ -11,7 +11,7 @@ use cowfs_core::units::{FsBlock, Ino};
 use cowfs_image::volume::Buf;
 
 use super::inodes::Place;
-use super::tree::{children, record, Range};
+use super::tree::{children, Range};
 use super::Checker;
 use crate::report::Subject;
 
@@ -24,8 +24,6 @@ const EXTENT: usize = 24;
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     level: usize,
-    /// The first key: of an interior node exactly the separator it must have.
-    first: u64,
     /// The epoch in which the node was made.
     epoch: u64,
     sums: Sums,
@@ -34,6 +32,8 @@ pub struct Span {
 /// What some extents have in all.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
+    /// The first file block of the first extent.
+    first: Option<u64>,
     /// The file block behind the last extent.
     end: u64,
     /// Blocks of data and of nodes.
@@ -44,6 +44,7 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, other: Sums) {
+        self.first = self.first.or(other.first);
         self.end = self.end.max(other.end);
         self.blocks += other.blocks;
         self.partial |= other.partial;
@@ -123,6 +124,7 @@ impl Checker<'_> {
         range: Range,
     ) -> Sums {
         const NOTHING: Sums = Sums {
+            first: None,
             end: 0,
             blocks: 0,
             partial: true,
@@ -135,18 +137,14 @@ impl Checker<'_> {
         if let Some(span) = self.spans.get(&at).copied() {
             self.usage.again(at);
             self.check_node_epoch(file, at, span.epoch);
-            let starts_well = if level > 0 {
-                span.first == range.from
-            } else {
-                span.first >= range.from
-            };
-            if span.level != level || !starts_well || span.sums.end > range.to {
+            let first = span.sums.first.unwrap_or(range.from);
+            if span.level != level || first < range.from || span.sums.end > range.to {
                 self.wrong(
                     who,
                     format_args!(
                         "shared extent tree node {at}: blocks {}..{} at level {} do not belong in \
                          place {}..{} at level {level}",
-                        span.first, span.sums.end, span.level, range.from, range.to
+                        first, span.sums.end, span.level, range.from, range.to
                     ),
                 );
             }
@@ -163,7 +161,7 @@ impl Checker<'_> {
             blocks: 1,
             ..Sums::default()
         };
-        let (mut first, mut epoch) = (range.from, 0);
+        let mut epoch = 0;
         let buf = self.node(who, Kind::Extent, at, level, range);
         if let Some(buf) = &buf {
             epoch = node::epoch(buf);
@@ -172,7 +170,6 @@ impl Checker<'_> {
         match buf {
             None => sums.partial = true,
             Some(buf) if level == 0 => {
-                first = buf.u64(record(&buf, Kind::Extent, 0));
                 let count = node::count(&buf);
                 sums.add(self.check_extents(file, &buf, header::SIZE, count, range));
             }
@@ -184,7 +181,6 @@ impl Checker<'_> {
         }
         let span = Span {
             level,
-            first,
             epoch,
             sums,
         };
@@ -246,6 +242,7 @@ impl Checker<'_> {
                     format_args!("extent at file block {from} overlaps the one before"),
                 );
             }
+            sums.first = sums.first.or(Some(from));
             sums.end = sums.end.max(end);
             if !self.geometry.in_one_group(start, len) {
                 self.wrong(

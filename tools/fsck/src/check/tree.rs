@@ -107,12 +107,7 @@ impl Checker<'_> {
             return None;
         }
         let (first, last) = end_keys(&buf, kind, level);
-        let starts_well = if level > 0 {
-            first == range.from
-        } else {
-            first >= range.from
-        };
-        if !starts_well || last >= range.to {
+        if first < range.from || last >= range.to {
             self.wrong(
                 who,
                 format_args!(
@@ -204,7 +199,7 @@ fn end_keys(buf: &Buf, kind: Kind, level: usize) -> (u64, u64) {
 }
 
 /// Byte offset of record `index` of a verified leaf.
-pub fn record(buf: &Buf, kind: Kind, index: usize) -> usize {
+pub fn record(buf: &impl Block, kind: Kind, index: usize) -> usize {
     match kind {
         Kind::Directory => usize::from(buf.u16(header::SIZE + 2 * index)),
         Kind::Extent => header::SIZE + 24 * index,
@@ -222,7 +217,8 @@ pub fn children(buf: &Buf, range: Range) -> impl Iterator<Item = (FsBlock, Range
         } else {
             range.to
         };
-        let from = branch.key;
+        // The first separator means nothing: its child may have lost the one before it.
+        let from = if index > 0 { branch.key } else { range.from };
         (branch.child, Range { from, to })
     })
 }

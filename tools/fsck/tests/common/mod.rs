@@ -160,6 +160,20 @@ impl Builder {
         }
     }
 
+    /// Takes `len` blocks from file block `from` on out of a file.
+    pub fn unmap(&self, ino: Ino, from: u64, len: u64) {
+        let mut done = 0;
+        while done < len {
+            let step = |tx: &mut MemTx<'_>| {
+                let mut fork = load(tx, ino)?;
+                let done = fork.unmap(tx, ino, FileBlock(from + done), len - done)?;
+                change(tx, ino, |buf, at| fork.store(buf, at))?;
+                Ok(done)
+            };
+            done += self.store.run(step).unwrap();
+        }
+    }
+
     /// Makes the empty file `to` a clone of `from`.
     pub fn clone_file(&self, from: Ino, to: Ino) {
         self.store
