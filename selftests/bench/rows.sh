@@ -131,7 +131,8 @@ cloned() {
 			echo "unlink $(cowfs-bench time unlink $mnt/clone)" &&
 			cp --reflink=always "$file" $mnt/clone && sync &&
 			echo "write $(cowfs-bench time overwrite $mnt/clone)" &&
-			rm $mnt/clone "$file" && sync; } >$times || { rm $times; return 1; }
+			rm $mnt/clone "$file" && sync; } >$times ||
+			{ rm -f $times $mnt/clone "$file"; return 1; }
 	fi
 	scaled "$(sed -n "s/^$2 //p" "$times")" 1e6
 }
