@@ -33,7 +33,13 @@ export DEBUG
 series := 7.2 7.3
 build := $(CURDIR)/build$(DEBUG:%=/%)
 
+# The virtual machine boots its own kernel, which no module for another one can enter.
 ifdef KDIR
+in_guest := $(filter guest-files vm demo selftests selftests-precure bench check,$(MAKECMDGOALS))
+ifneq ($(in_guest),)
+$(error KDIR=$(KDIR) is for building the module and the tools: use 'make KDIR=$(KDIR)' and insmod \
+	build/module/cowfs.ko in that kernel, or 'make $(in_guest)' without KDIR, in the virtual machine)
+endif
 in_toolchain :=
 else
 override KDIR := $(COWFS_CACHE)/kernel$(DEBUG:%=-%)/linux
