@@ -6,9 +6,11 @@
 
 use super::{read_once, FileSystem};
 use crate::linux::bindings;
+use background::Background;
 use core::marker::PhantomData;
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
+pub(super) mod background;
 pub(super) mod freeze;
 pub(super) mod new;
 pub(super) mod operations;
@@ -39,6 +41,8 @@ unsafe impl<F: FileSystem> Sync for SuperBlock<F> {}
 pub(super) struct Private<F: FileSystem> {
     /// How many inodes are allocated.
     inodes: Opaque<bindings::atomic_long_t>,
+    #[pin]
+    background: Background<F>,
     #[pin]
     info: F::Info,
 }

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/uio.h>
 #include <linux/wait_bit.h>
+#include <linux/workqueue.h>
 
 /* inode cache */
 
@@ -231,6 +232,25 @@ __rust_helper bool rust_helper_mapping_tagged_dirty(struct address_space *mappin
 	       mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK);
 }
 
+/* Delayed work on the system's queue for any CPU. */
+
+__rust_helper void rust_helper_init_delayed_work(struct delayed_work *work, work_func_t function)
+{
+	INIT_DELAYED_WORK(work, function);
+}
+
+__rust_helper bool rust_helper_queue_delayed_work_unbound(struct delayed_work *work,
+							  unsigned long delay)
+{
+	return queue_delayed_work(system_dfl_wq, work, delay);
+}
+
+__rust_helper bool rust_helper_mod_delayed_work_unbound(struct delayed_work *work,
+							unsigned long delay)
+{
+	return mod_delayed_work(system_dfl_wq, work, delay);
+}
+
 /* super block */
 
 __rust_helper void rust_helper_sb_start_write(struct super_block *sb)
@@ -258,9 +278,9 @@ __rust_helper void rust_helper_sb_start_intwrite(struct super_block *sb)
 	sb_start_intwrite(sb);
 }
 
-__rust_helper bool rust_helper_sb_start_intwrite_trylock(struct super_block *sb)
+__rust_helper bool rust_helper_sb_start_write_trylock(struct super_block *sb)
 {
-	return sb_start_intwrite_trylock(sb);
+	return sb_start_write_trylock(sb);
 }
 
 __rust_helper void rust_helper_sb_end_intwrite(struct super_block *sb)

@@ -52,15 +52,17 @@ impl<F: FileSystem> SuperBlock<F> {
         }
     }
 
-    /// Keeps the file system from being frozen by somebody else while something of its own runs,
-    /// unless it is.
-    pub fn try_start_internal(&self) -> Option<FreezeGuard<'_, F>> {
+    /// As [`Self::start_write`] of [`FreezeLevel::Write`], unless the file system is frozen or
+    /// somebody is about to freeze it.
+    ///
+    /// For workers: what they do may in turn wait for protection of the inner levels.
+    pub fn try_start_write(&self) -> Option<FreezeGuard<'_, F>> {
         // SAFETY: The super block is valid by its type invariants.
-        let taken = unsafe { bindings::sb_start_intwrite_trylock(self.as_raw()) };
+        let taken = unsafe { bindings::sb_start_write_trylock(self.as_raw()) };
         // INVARIANT: Just taken, if so.
         taken.then(|| FreezeGuard {
             sb: self,
-            level: FreezeLevel::Internal,
+            level: FreezeLevel::Write,
             _not_send: NotThreadSafe,
         })
     }

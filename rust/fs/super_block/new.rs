@@ -6,7 +6,7 @@
 //! So [`FileSystem::fill_super`] starts with a [`NewSuperBlock`], which knows the device but no
 //! inodes, and turns it into a [`SuperBlock`] by handing in the data.
 
-use super::{operations::SuperOperations, Private, SuperBlock};
+use super::{background::Background, operations::SuperOperations, Private, SuperBlock};
 use crate::linux::{
     bindings,
     fs::{FileSystem, Timespec},
@@ -138,8 +138,12 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
     where
         Error: From<E>,
     {
+        // SAFETY: What is made here becomes the data of the super block, which only `clean_up` drops
+        // again, having stopped the work.
+        let background = unsafe { Background::new(self.sb) };
         let private = try_pin_init!(Private::<F> {
             inodes: Opaque::zeroed(),
+            background <- background,
             info <- info,
         }? Error);
         let private: Result<Pin<KBox<Private<F>>>> = KBox::try_pin_init(private, GFP_KERNEL);
@@ -169,6 +173,7 @@ pub(in crate::linux::fs) unsafe fn clean_up<F: FileSystem>(sb: *mut bindings::su
     {
         // SAFETY: Its data is set.
         let sb = unsafe { SuperBlock::<F>::from_raw(sb) };
+        sb.private().background.stop();
         if F::SuperOps::HAS_PUT_SUPER {
             F::SuperOps::put_super(sb);
         }

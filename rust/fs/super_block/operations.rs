@@ -134,6 +134,16 @@ pub trait SuperOperations {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// Do now what was put off: see
+    /// [`SuperBlock::schedule_background`](super::SuperBlock::schedule_background).
+    ///
+    /// Runs in a task of its own, at most once at a time, and never after [`Self::put_super`] began.
+    /// Whether changes are allowed is for it to find out ([`SuperBlock::try_start_write`]): it is not
+    /// stopped by freezing.
+    fn background(_sb: &SuperBlock<Self::FileSystem>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Report sizes and free space.
     fn statfs(_sb: &SuperBlock<Self::FileSystem>, _stat: &mut StatFs) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -151,6 +161,11 @@ pub trait SuperOperations {
 
     /// Print the mount options that differ from the default, each as `,name=value`.
     fn show_options(_seq: &SeqFile, _sb: &SuperBlock<Self::FileSystem>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Print statistics, for `/proc/self/mountstats`.
+    fn show_stats(_seq: &SeqFile, _sb: &SuperBlock<Self::FileSystem>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -219,6 +234,11 @@ impl<T: SuperOperations> Table<T> {
         },
         show_options: if T::HAS_SHOW_OPTIONS {
             Some(Self::show_options)
+        } else {
+            None
+        },
+        show_stats: if T::HAS_SHOW_STATS {
+            Some(Self::show_stats)
         } else {
             None
         },
@@ -348,6 +368,20 @@ impl<T: SuperOperations> Table<T> {
         // SAFETY: As promised by the caller; `seq` is valid and exclusive for the call.
         from_result(|| unsafe {
             T::show_options(SeqFile::from_raw(seq), SuperBlock::from_raw((*dentry).d_sb))?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an entry of a super block of `T::FileSystem` that was filled.
+    unsafe extern "C" fn show_stats(
+        seq: *mut bindings::seq_file,
+        dentry: *mut bindings::dentry,
+    ) -> c_int {
+        // SAFETY: As promised by the caller; `seq` is valid and exclusive for the call.
+        from_result(|| unsafe {
+            T::show_stats(SeqFile::from_raw(seq), SuperBlock::from_raw((*dentry).d_sb))?;
             Ok(0)
         })
     }
