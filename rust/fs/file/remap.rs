@@ -8,6 +8,8 @@
 //!   RemapGuard::lock     i_rwsem of both files, then invalidate_lock of both: no write, no fault
 //!   RemapGuard::prepare  waits for direct I/O, writes dirty pages, compares for deduplication,
 //!                        cuts the length; drops set-user-id bits
+//!   admit_readers        of the source: both its locks are held shared from here on. Writers that
+//!                        take them shared too are for the file system to keep out
 //!   share the blocks     the file system
 //!   punch_pages          what the target's page cache still holds of the range
 //!   update the target    size and times
@@ -18,7 +20,10 @@
 use super::{File, FileSystem};
 use crate::linux::{
     bindings,
-    fs::{Inode, InvalidateTwoGuard, Locked, TwoGuard},
+    fs::{
+        Inode, InvalidateGuard, InvalidateSharedGuard, InvalidateTwoGuard, Locked, ReadGuard,
+        TwoGuard, WriteGuard,
+    },
 };
 use kernel::{error::to_result, prelude::*};
 
@@ -60,11 +65,20 @@ pub struct RemapRange {
     pub flags: RemapFlags,
 }
 
+/// Locks of source and target.
+enum Pair<Two, Readable> {
+    /// Both are held exclusively.
+    Exclusive(Two),
+    /// That of the source is held shared.
+    Readable(Readable),
+}
+
 /// Two files locked against writes, faults and truncation, to share blocks between them.
 pub struct RemapGuard<'a, F: FileSystem> {
     // Dropped first: taken last.
-    _invalidate: InvalidateTwoGuard<'a, F>,
-    inodes: TwoGuard<'a, F>,
+    invalidate:
+        Pair<InvalidateTwoGuard<'a, F>, (InvalidateSharedGuard<'a, F>, InvalidateGuard<'a, F>)>,
+    inodes: Pair<TwoGuard<'a, F>, (ReadGuard<'a, F>, WriteGuard<'a, F>)>,
     source: &'a File<F>,
     target: &'a File<F>,
 }
@@ -73,22 +87,48 @@ impl<'a, F: FileSystem> RemapGuard<'a, F> {
     /// Locks both files, which may be the same.
     pub fn lock(source: &'a File<F>, target: &'a File<F>) -> Result<Self> {
         let inodes = Inode::lock_two(source.inode(), target.inode())?;
+        let invalidate = Inode::invalidate_lock_two(source.inode(), target.inode());
         Ok(Self {
-            _invalidate: Inode::invalidate_lock_two(source.inode(), target.inode()),
-            inodes,
+            invalidate: Pair::Exclusive(invalidate),
+            inodes: Pair::Exclusive(inodes),
             source,
             target,
         })
     }
 
-    /// The source, locked.
-    pub fn source(&self) -> Locked<'_, F> {
-        self.inodes.first()
+    /// Lets others read the source, and fill pages of it, while its blocks are being shared. If source
+    /// and target are the same file nothing changes.
+    ///
+    /// Those who write with the locks held shared get in as well: the file system must have let them
+    /// know before, by a mark of its own, to take the locks exclusively instead, and thereby to wait.
+    pub fn admit_readers(self) -> Self {
+        let invalidate = match self.invalidate {
+            Pair::Exclusive(two) => match two.downgrade_first() {
+                Ok(readable) => Pair::Readable(readable),
+                Err(two) => Pair::Exclusive(two),
+            },
+            readable => readable,
+        };
+        let inodes = match self.inodes {
+            Pair::Exclusive(two) => match two.downgrade_first() {
+                Ok(readable) => Pair::Readable(readable),
+                Err(two) => Pair::Exclusive(two),
+            },
+            readable => readable,
+        };
+        Self {
+            invalidate,
+            inodes,
+            ..self
+        }
     }
 
     /// The target, locked.
     pub fn target(&self) -> Locked<'_, F> {
-        self.inodes.second()
+        match &self.inodes {
+            Pair::Exclusive(two) => two.second(),
+            Pair::Readable((_, target)) => target.locked(),
+        }
     }
 
     /// Checks the request and makes both files ready. The length is cut to what can be shared;

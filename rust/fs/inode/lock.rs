@@ -175,6 +175,31 @@ pub struct TwoGuard<'a, F: FileSystem> {
     _not_send: NotThreadSafe,
 }
 
+impl<'a, F: FileSystem> TwoGuard<'a, F> {
+    /// Lets readers at the first, without letting a writer in between. If both are the same, nothing
+    /// changes.
+    pub fn downgrade_first(
+        self,
+    ) -> core::result::Result<(ReadGuard<'a, F>, WriteGuard<'a, F>), Self> {
+        let (first, second) = (self.first, self.second);
+        if core::ptr::eq(first, second) {
+            return Err(self);
+        }
+        core::mem::forget(self);
+        // INVARIANT: This guard held both exclusively, and does not unlock them any more.
+        let first = WriteGuard {
+            inode: first,
+            _not_send: NotThreadSafe,
+        };
+        // INVARIANT: As above.
+        let second = WriteGuard {
+            inode: second,
+            _not_send: NotThreadSafe,
+        };
+        Ok((first.downgrade(), second))
+    }
+}
+
 impl<F: FileSystem> TwoGuard<'_, F> {
     /// Proof that the lock of the first is held.
     pub fn first(&self) -> Locked<'_, F> {
@@ -242,6 +267,32 @@ pub struct InvalidateTwoGuard<'a, F: FileSystem> {
     first: &'a Inode<F>,
     second: &'a Inode<F>,
     _not_send: NotThreadSafe,
+}
+
+impl<'a, F: FileSystem> InvalidateTwoGuard<'a, F> {
+    /// Lets faults fill pages of the first, without anybody taking pages away in between. If both
+    /// are the same, nothing changes.
+    pub fn downgrade_first(
+        self,
+    ) -> core::result::Result<(InvalidateSharedGuard<'a, F>, InvalidateGuard<'a, F>), Self> {
+        let (first, second) = (self.first, self.second);
+        if core::ptr::eq(first, second) {
+            return Err(self);
+        }
+        core::mem::forget(self);
+        // SAFETY: This guard held the lock exclusively, and does not unlock it any more.
+        unsafe { bindings::downgrade_write(&raw mut (*first.mapping_raw()).invalidate_lock) };
+        // INVARIANT: The first is now held shared, the second still exclusively.
+        let first = InvalidateSharedGuard {
+            inode: first,
+            _not_send: NotThreadSafe,
+        };
+        let second = InvalidateGuard {
+            inode: second,
+            _not_send: NotThreadSafe,
+        };
+        Ok((first, second))
+    }
 }
 
 impl<F: FileSystem> Drop for InvalidateTwoGuard<'_, F> {
