@@ -237,6 +237,16 @@ impl<T: JournalOps> Journal<T> {
         unsafe { bindings::jbd2_transaction_committed(self.as_raw(), tid.0) != 0 }
     }
 
+    /// Whether all that transaction `tid` changed is in its place, so that replaying the journal after
+    /// a crash would not write it again.
+    pub fn is_checkpointed(&self, tid: Tid) -> bool {
+        // SAFETY: By the type invariant. The field is advanced, by a single store, after the
+        // journal's superblock on disk was.
+        let tail = unsafe { (&raw const (*self.as_raw()).j_tail_sequence).read_volatile() };
+        // As `tid_gt`: transaction numbers wrap.
+        (tail.wrapping_sub(tid.0) as i32) > 0
+    }
+
     /// Whether committing `tid`, which is not over yet, will flush the device's write cache, so that
     /// data written up to now need no flush of their own.
     pub fn will_send_data_barrier(&self, tid: Tid) -> bool {
