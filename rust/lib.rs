@@ -13,7 +13,7 @@
 //! - [`buffer_head`], [`jbd2`]: metadata blocks, and transactions over them.
 //! - [`block`]: block devices. [`shared_bytes`]: memory that others may change.
 //! - [`rwsem`], [`workqueue`], [`mm`]: locks, deferred work, memory reclaim.
-//! - [`crc32c`], [`random`]: checksums, random numbers.
+//! - [`crc32c`], [`random`]: checksums, random numbers. [`panic`](mod@panic): the end.
 
 #[allow(dead_code)]
 pub(crate) mod bindings;
@@ -25,6 +25,7 @@ pub mod fs;
 pub mod iomap;
 pub mod jbd2;
 pub mod mm;
+pub mod panic;
 pub mod random;
 pub mod rwsem;
 pub mod shared_bytes;
