@@ -67,5 +67,5 @@ mod volume;
 pub use alloc::{alloc, commit_staged, free, stage, unstage, Purpose};
 pub use hints::Hints;
 pub use reserve::{inode_block_limit, reserve, room, total_reserve, usable};
-pub use state::GroupState;
+pub use state::{GroupState, Remains};
 pub use volume::VolumeState;

@@ -22,8 +22,10 @@
 //! they write goes through the journal. They never count as available again while the state is in
 //! memory, since they are part of the reserve, which only these trees may use.
 //!
-//! A state may be dropped and loaded again whenever it holds nothing but what the disk says
-//! ([`GroupState::is_idle`]).
+//! A state may be dropped and loaded again when nothing is staged or pending ([`GroupState::is_idle`]): all else is
+//! what the disk says, but for the spares. A spare that was forgotten could become data and then, after a crash, be
+//! overwritten with the node it was, by the replay of a transaction that logged it. So they are kept
+//! ([`Remains`]) until no replay would.
 
 use super::super::block::Block;
 use super::super::btree::Root;
@@ -86,6 +88,21 @@ pub struct GroupState {
     pub(super) refcounts: Root,
     pub(super) inode_map: Root,
     pub(super) free_inodes: Root,
+}
+
+/// What is to be remembered of a group whose state was dropped: its spares.
+#[derive(Debug)]
+pub struct Remains {
+    spares: Vec<AgBlock>,
+    spared_by: u64,
+}
+
+impl Remains {
+    /// Whether there is no need to, as `settled` says of a transaction if no replay of the journal
+    /// would write again what it or an earlier one logged.
+    pub fn is_settled(&self, settled: impl FnOnce(u64) -> bool) -> bool {
+        self.spares.is_empty() || settled(self.spared_by)
+    }
 }
 
 impl GroupState {
@@ -176,12 +193,28 @@ impl GroupState {
             .saturating_sub(self.reserve.saturating_sub(used))
     }
 
-    /// Whether the state may be dropped from memory, `committed` being the last transaction that
-    /// is on disk.
-    pub fn is_idle(&self, committed: u64) -> bool {
-        self.staged == 0
-            && self.pending == 0
-            && (self.spares.is_empty() || self.spared_by <= committed)
+    /// Whether the state may be dropped from memory, all but what [`GroupState::into_remains`] keeps.
+    pub fn is_idle(&self) -> bool {
+        self.staged == 0 && self.pending == 0
+    }
+
+    /// Drops the state.
+    pub fn into_remains(self) -> Remains {
+        Remains {
+            spares: self.spares,
+            spared_by: self.spared_by,
+        }
+    }
+
+    /// Takes up what remained when the state, which was loaded anew just now, was dropped.
+    pub fn recall(&mut self, remains: &mut Remains) {
+        self.spares = core::mem::replace(&mut remains.spares, Vec::new());
+        self.spared_by = remains.spared_by;
+        for at in 0..self.spares.len() {
+            if let Some(&AgBlock(block)) = self.spares.get(at) {
+                self.take(block, 1);
+            }
+        }
     }
 
     /// The transaction that freed `[at, at + len)` is on disk: the blocks become available.
@@ -325,7 +358,7 @@ impl GroupState {
     pub(super) fn spare(&mut self, at: FsBlock, id: u64) -> Result {
         let block = u32::try_from(at.since(self.start)).unwrap_or(u32::MAX);
         self.spares.push(AgBlock(block))?;
-        self.spared_by = self.spared_by.max(id);
+        self.spared_by = id;
         self.tree_blocks = self.tree_blocks.saturating_sub(1);
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::ondisk::{header, verify, Geometry, Kind};
 use crate::platform::crc32c;
-use crate::space::{GroupState, Hints, VolumeState};
+use crate::space::{GroupState, Hints, Remains, VolumeState};
 use crate::store::{Reader, Transaction};
 use crate::units::{AgNumber, FsBlock};
 use core::cell::{Cell, RefCell};
@@ -138,6 +138,7 @@ pub struct MemStore {
     hints: Hints,
     blocks: RefCell<HashMap<FsBlock, Buf>>,
     groups: RefCell<HashMap<AgNumber, GroupState>>,
+    remains: RefCell<HashMap<AgNumber, Remains>>,
     volume: RefCell<Option<VolumeState>>,
     locked: Cell<bool>,
     running: Cell<bool>,
@@ -156,6 +157,7 @@ impl MemStore {
             geometry,
             blocks: RefCell::default(),
             groups: RefCell::default(),
+            remains: RefCell::default(),
             volume: RefCell::default(),
             locked: Cell::new(false),
             running: Cell::new(false),
@@ -201,12 +203,20 @@ impl MemStore {
         done
     }
 
-    /// Drops what is known in memory of groups, where that is no more than the disk says.
-    pub fn forget_groups(&self) {
+    /// Drops what is known in memory of groups, where that is no more than the disk says; `settled`: and
+    /// where a replay of the journal would write nothing any more.
+    pub fn forget_groups(&self, settled: bool) {
         let last = self.last_id.get();
-        self.groups
+        let mut groups = self.groups.borrow_mut();
+        let (idle, busy) = groups.drain().partition(|(_, state)| state.is_idle());
+        *groups = busy;
+        let idle: HashMap<_, GroupState> = idle;
+        let remains = idle
+            .into_iter()
+            .map(|(ag, state)| (ag, state.into_remains()));
+        self.remains
             .borrow_mut()
-            .retain(|_, state| !state.is_idle(last));
+            .extend(remains.filter(|(_, remains)| !remains.is_settled(|id| settled && id <= last)));
     }
 
     /// Looks at the volume's counters.
@@ -246,6 +256,7 @@ impl MemStore {
 
     fn crash(&self) {
         self.groups.borrow_mut().clear();
+        self.remains.borrow_mut().clear();
         self.volume.take();
         self.locked.set(false);
     }
@@ -254,7 +265,13 @@ impl MemStore {
         let known = self.groups.borrow_mut().remove(&ag);
         match known {
             Some(state) => Ok(state),
-            None => GroupState::load(reader, ag),
+            None => {
+                let mut state = GroupState::load(reader, ag)?;
+                if let Some(mut remains) = self.remains.borrow_mut().remove(&ag) {
+                    state.recall(&mut remains);
+                }
+                Ok(state)
+            }
         }
     }
 

@@ -19,7 +19,7 @@ enum Op {
     Unmap(usize, u64, u64),
     Truncate(usize, u64),
     Share(usize, u64, usize, u64, u64),
-    Forget,
+    Forget(bool),
 }
 
 const SIZE: u64 = 600;
@@ -40,7 +40,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (file(), at()).prop_map(|(f, a)| Op::Truncate(f, a)),
         3 => (file(), at(), file(), at(), len())
             .prop_map(|(f, a, g, b, l)| Op::Share(f, a, g, b, l)),
-        1 => Just(Op::Forget),
+        1 => any::<bool>().prop_map(Op::Forget),
     ];
     prop::collection::vec(op, 1..60)
 }
@@ -83,8 +83,8 @@ fn run(world: &mut World, op: Op) -> End {
             }
             world.share(source, from, target, to, len)
         }
-        Op::Forget => {
-            world.store.forget_groups();
+        Op::Forget(settled) => {
+            world.store.forget_groups(settled);
             End::Finished
         }
     }

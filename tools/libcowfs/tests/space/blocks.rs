@@ -181,7 +181,7 @@ impl<'a> Model<'a> {
                 };
                 self.blocks = before.into_iter().map(|at| (at, State::Used)).collect();
             }
-            Op::Forget => self.store.forget_groups(),
+            Op::Forget => self.store.forget_groups(true),
         }
     }
 

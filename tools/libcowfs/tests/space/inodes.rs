@@ -18,7 +18,7 @@ enum Op {
     Alloc(usize, bool),
     Free(usize),
     End,
-    Forget,
+    Forget(bool),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -26,7 +26,7 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(n, dir)| Op::Alloc(n, dir)),
         9 => any::<usize>().prop_map(Op::Free),
         1 => Just(Op::End),
-        1 => Just(Op::Forget),
+        1 => any::<bool>().prop_map(Op::Forget),
     ]
 }
 
@@ -73,7 +73,7 @@ fn run(store: &MemStore, ops: Vec<Op>) {
                 generations.clear();
                 tx = store.begin(u32::MAX);
             }
-            Op::Forget => store.forget_groups(),
+            Op::Forget(settled) => store.forget_groups(settled),
         }
     }
     tx.commit().unwrap();

@@ -87,7 +87,7 @@ fn fill(store: &MemStore, full: u32) {
     }
     // As after a mount, but it must not be taken for a crash.
     tx.commit().unwrap();
-    store.forget_groups();
+    store.forget_groups(true);
 }
 
 #[test]
