@@ -17,6 +17,8 @@ pub(crate) enum OnError {
     /// Also stop writing.
     #[default]
     RemountRo,
+    /// Stop the machine.
+    Panic,
 }
 
 /// Has what the core can print printed by the kernel.

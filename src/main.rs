@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!   super_block  namei  directory  symlink  file/  pages       what the VFS calls
-//!   io/  cow  truncate  evict  orphan  room                    how it is done
-//!   inode/  transaction  view  space  volume  buffer           a mounted volume
+//!   io/  cow  truncate  evict  orphan  room  reclaim           how it is done
+//!   inode/  transaction  view  space  groups  volume  buffer   a mounted volume
 //!   libcowfs/                                                  the format and its algorithms
 //!   linux (../rust)                                            the kernel, made safe
 //! ```
@@ -21,6 +21,7 @@ mod directory;
 mod error;
 mod evict;
 mod file;
+mod groups;
 mod inode;
 mod io;
 pub mod libcowfs;
@@ -28,6 +29,7 @@ mod namei;
 mod options;
 mod orphan;
 mod pages;
+mod reclaim;
 mod room;
 mod space;
 mod super_block;

@@ -2,10 +2,13 @@
 
 //! Mount options.
 //!
-//! | option                          | meaning                                                    |
-//! |---------------------------------|------------------------------------------------------------|
-//! | `cowextsize=`N                  | blocks staged at a time for copy on write, default 32      |
-//! | `errors=remount-ro`, `continue` | what to do when the volume is found to be corrupt          |
+//! | option                                   | meaning                                                |
+//! |------------------------------------------|--------------------------------------------------------|
+//! | `cowextsize=`N                           | blocks staged at a time for copy on write, default 32  |
+//! | `cowlifetime=`N                          | seconds until those nobody wrote go back, default 300  |
+//! | `errors=remount-ro`, `continue`, `panic` | what to do when the volume is found to be corrupt      |
+//!
+//! `Documentation/man/cowfs.5` has them for users.
 
 use crate::error::OnError;
 use crate::linux::fs::{MountOptions, Parameter, ParameterType, Value};
@@ -18,11 +21,18 @@ const COW_EXTENT_SIZE: u32 = 32;
 /// Most blocks that may be staged at a time.
 const MAX_COW_EXTENT_SIZE: u32 = 4096;
 
+/// Seconds that a quiet file keeps what is staged for it if nothing else is said.
+const COW_LIFETIME: u32 = 300;
+/// The most that may be said.
+const MAX_COW_LIFETIME: u32 = 86_400;
+
 /// The options of a mount.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
     /// Blocks staged at a time for copy on write, from 1 to 4096.
     pub(crate) cow_extent_size: u32,
+    /// Seconds between visits of the worker that takes from quiet files what is staged for them, from 1 to a day's.
+    pub(crate) cow_lifetime: u32,
     /// What to do when the volume is found to be corrupt.
     pub(crate) on_error: OnError,
 }
@@ -33,8 +43,13 @@ impl Options {
         if self.cow_extent_size != COW_EXTENT_SIZE {
             seq_print!(seq, ",cowextsize={}", self.cow_extent_size);
         }
-        if self.on_error == OnError::Continue {
-            seq_print!(seq, ",errors=continue");
+        if self.cow_lifetime != COW_LIFETIME {
+            seq_print!(seq, ",cowlifetime={}", self.cow_lifetime);
+        }
+        match self.on_error {
+            OnError::RemountRo => {}
+            OnError::Continue => seq_print!(seq, ",errors=continue"),
+            OnError::Panic => seq_print!(seq, ",errors=panic"),
         }
     }
 }
@@ -44,6 +59,8 @@ impl Options {
 pub(crate) enum Key {
     /// `cowextsize`
     CowExtentSize,
+    /// `cowlifetime`
+    CowLifetime,
     /// `errors`
     Errors,
 }
@@ -53,9 +70,10 @@ impl MountOptions for Options {
 
     const PARAMETERS: &'static [Parameter<Key>] = &[
         Parameter::new(c"cowextsize", ParameterType::U32, Key::CowExtentSize),
+        Parameter::new(c"cowlifetime", ParameterType::U32, Key::CowLifetime),
         Parameter::new(
             c"errors",
-            ParameterType::Enum(&[(c"remount-ro", 0), (c"continue", 1)]),
+            ParameterType::Enum(&[(c"remount-ro", 0), (c"continue", 1), (c"panic", 2)]),
             Key::Errors,
         ),
     ];
@@ -63,6 +81,7 @@ impl MountOptions for Options {
     fn new() -> Self {
         Self {
             cow_extent_size: COW_EXTENT_SIZE,
+            cow_lifetime: COW_LIFETIME,
             on_error: OnError::default(),
         }
     }
@@ -72,8 +91,12 @@ impl MountOptions for Options {
             (Key::CowExtentSize, Value::U32(blocks @ 1..=MAX_COW_EXTENT_SIZE)) => {
                 self.cow_extent_size = blocks;
             }
+            (Key::CowLifetime, Value::U32(seconds @ 1..=MAX_COW_LIFETIME)) => {
+                self.cow_lifetime = seconds;
+            }
             (Key::Errors, Value::U32(0)) => self.on_error = OnError::RemountRo,
             (Key::Errors, Value::U32(1)) => self.on_error = OnError::Continue,
+            (Key::Errors, Value::U32(2)) => self.on_error = OnError::Panic,
             _ => return Err(EINVAL),
         }
         Ok(())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Space, as far as memory is concerned: the groups that were looked at, what is available, and
-//! what becomes available with the next commit.
+//! Space, as far as memory is concerned: the groups in memory, what is available, and what
+//! becomes available with the next commit.
 //!
 //! ```text
 //!   available = free on disk - reserve of the groups - promised
@@ -14,25 +14,16 @@
 //! what is left of it when dropped; an inode that keeps one across calls stores the number
 //! ([`Promise::keep`]) and takes it up again later ([`Space::kept`]).
 
+use crate::groups::Groups;
 use crate::libcowfs::ondisk::Geometry;
-use crate::libcowfs::space::{GroupState, Hints};
-use crate::libcowfs::units::{AgNumber, FsBlock};
+use crate::libcowfs::space::Hints;
+use crate::libcowfs::units::FsBlock;
 use crate::linux::jbd2::{JournalOps, Tid};
-use crate::linux::mm::NofsScope;
 use crate::linux::shared_bytes::SharedBytes;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::{Arc, Mutex};
-use kernel::xarray::{self, XArray};
-
-/// One allocation group in memory.
-#[pin_data]
-pub(crate) struct Group {
-    /// Its state; `None` until it is first needed.
-    #[pin]
-    pub(crate) state: Mutex<Option<GroupState>>,
-}
+use kernel::sync::Mutex;
 
 /// Blocks that were freed on disk by one transaction: they become available when it is committed.
 #[derive(Default)]
@@ -51,8 +42,9 @@ pub(crate) struct Space {
     available: Atomic<i64>,
     /// Blocks freed on disk that become available with a commit.
     waiting: Atomic<i64>,
+    /// The groups in memory.
     #[pin]
-    groups: XArray<Arc<Group>>,
+    pub(crate) groups: Groups,
     /// Blocks freed by the running and by the committing transaction, one entry each: entry
     /// `tid % 2`. A third transaction starts only when the first is over.
     #[pin]
@@ -62,12 +54,13 @@ pub(crate) struct Space {
 impl Space {
     /// Of a volume with this layout, nothing being available yet.
     pub(crate) fn new(geometry: Geometry, hints: Hints) -> impl PinInit<Self> {
+        let count = geometry.ag_count;
         pin_init!(Self {
             geometry,
             hints,
             available: Atomic::new(0),
             waiting: Atomic::new(0),
-            groups <- XArray::new(xarray::AllocKind::Alloc),
+            groups <- Groups::new(count),
             freed <- new_mutex!(<[Freed; 2]>::default(), "cowfs_freed"),
         })
     }
@@ -120,50 +113,6 @@ impl Space {
         }
     }
 
-    /// The group's entry.
-    ///
-    /// # Errors
-    ///
-    /// `EUCLEAN` if there is no such group, `ENOMEM`.
-    pub(crate) fn group(&self, ag: AgNumber) -> Result<Arc<Group>> {
-        if ag.0 >= self.geometry.ag_count {
-            return Err(crate::linux::error::EUCLEAN);
-        }
-        let index = ag.0 as usize;
-        if let Some(group) = self.groups.lock().get(index) {
-            return Ok(group.into());
-        }
-        // Reclaim must not come back here.
-        let _nofs = NofsScope::enter();
-        let fresh = Arc::pin_init(pin_init!(Group { state <- new_mutex!(None) }), GFP_KERNEL)?;
-        let mut groups = self.groups.lock();
-        // Somebody may have been faster, also while `store` below had to let go of the lock: the
-        // groups' states would then be two, so what is there first stays.
-        if let Some(group) = groups.get(index) {
-            return Ok(group.into());
-        }
-        let displaced = groups.store(index, fresh.clone(), GFP_NOWAIT);
-        match displaced {
-            Ok(_) => Ok(fresh),
-            Err(_) => {
-                drop(groups);
-                self.group_slow(index, fresh)
-            }
-        }
-    }
-
-    /// Like [`Space::group`], after an attempt to enter `fresh` without sleeping failed.
-    fn group_slow(&self, index: usize, fresh: Arc<Group>) -> Result<Arc<Group>> {
-        // One task at a time comes here, so that `store` may drop the lock of the array.
-        let _serial = self.freed.lock();
-        let mut groups = self.groups.lock();
-        if let Some(group) = groups.get(index) {
-            return Ok(group.into());
-        }
-        groups.store(index, fresh.clone(), GFP_KERNEL)?;
-        Ok(fresh)
-    }
-
     /// The blocks `[at, at + len)`, which lie in one group, were freed by transaction `tid`.
     pub(crate) fn freed(&self, tid: Tid, at: FsBlock, len: u32) {
         self.waiting.fetch_add(i64::from(len), Relaxed);
@@ -200,10 +149,9 @@ impl Space {
             let Some((ag, _)) = self.geometry.locate(at) else {
                 continue;
             };
-            let Ok(group) = self.group(ag) else { continue };
-            if let Some(state) = group.state.lock().as_mut().get_mut() {
-                state.give_back(&self.hints, at, len);
-            }
+            // A group with pending blocks stays in memory.
+            self.groups
+                .with_loaded(ag, |state| state.give_back(&self.hints, at, len));
             self.waiting.fetch_add(-i64::from(len), Relaxed);
             self.give(u64::from(len));
         }

@@ -26,11 +26,13 @@ use crate::options::Options;
 use crate::space::Space;
 use crate::view::View;
 use crate::volume::{Inode, Super, Volume};
-use crate::{evict, orphan};
+use crate::{evict, orphan, reclaim};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
+use kernel::seq_print;
 use kernel::sync::aref::ARef;
+use kernel::sync::atomic::Atomic;
 use kernel::sync::Arc;
 
 /// The number by which statfs(2) tells us apart: "cowf".
@@ -106,6 +108,7 @@ impl FileSystem for Cowfs {
             space,
             state <- new_mutex!(VolumeState::default(), "cowfs_volume"),
             registry <- Registry::new(),
+            hurried: Atomic::new(false),
             journal,
             completions,
         }))?;
@@ -307,5 +310,22 @@ impl SuperOperations for Operations {
     fn show_options(seq: &SeqFile, sb: &Super) -> Result {
         sb.info().options.show(seq);
         Ok(())
+    }
+
+    fn show_stats(seq: &SeqFile, sb: &Super) -> Result {
+        seq_print!(seq, "groups={}", sb.info().space.groups.loaded());
+        Ok(())
+    }
+
+    fn background(sb: &Super) {
+        reclaim::visit(sb);
+    }
+
+    fn nr_cached_objects(sb: &Super) -> usize {
+        sb.info().space.groups.loaded()
+    }
+
+    fn free_cached_objects(sb: &Super, count: usize) -> usize {
+        reclaim::shrink(sb, count)
     }
 }

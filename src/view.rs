@@ -47,19 +47,13 @@ impl<'a> View<'a> {
         f: impl FnOnce(T, &mut GroupState) -> Result<R>,
     ) -> Result<R> {
         let at = self.volume.geometry.group_start(ag);
-        let group = self
-            .volume
-            .space
-            .group(ag)
-            .map_err(|e| error::core(e, at))?;
-        let mut state = group.state.lock();
-        if state.is_none() {
-            *state = Some(GroupState::load(self, ag)?);
-        }
-        match state.as_mut().get_mut() {
-            Some(state) => f(with, state),
-            None => Err(Error::NoMemory),
-        }
+        let groups = &self.volume.space.groups;
+        groups.with(
+            ag,
+            |e| error::core(e, at),
+            || GroupState::load(self, ag),
+            |state| f(with, state),
+        )
     }
 }
 

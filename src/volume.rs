@@ -10,11 +10,13 @@ use crate::libcowfs::units::div_up;
 use crate::linux::block::BlockDevice;
 use crate::linux::fs::SuperBlock;
 use crate::linux::jbd2::Journal;
+use crate::linux::panic;
 use crate::linux::workqueue::OwnedQueue;
 use crate::options::Options;
 use crate::space::Space;
 use crate::super_block::Cowfs;
 use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
 use kernel::sync::{Arc, Mutex};
 
 /// A super block of ours.
@@ -41,6 +43,8 @@ pub(crate) struct Volume {
     /// Inodes that have something in their CoW fork.
     #[pin]
     pub(crate) registry: Registry,
+    /// Whether memory is short and the worker was told to come soon.
+    pub(crate) hurried: Atomic<bool>,
     /// The journal; `None` on a device that cannot be written to.
     pub(crate) journal: Option<Journal<Space>>,
 }
@@ -69,6 +73,10 @@ impl Volume {
                     }
                 }
             }
+            OnError::Panic => panic::panic(
+                sb.name(),
+                c"the volume is corrupt and was mounted with errors=panic",
+            ),
         }
     }
 

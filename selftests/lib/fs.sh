@@ -93,6 +93,7 @@ poll() {
 		[[ $EPOCHSECONDS -lt $end ]] || return 1
 		read -rt 0.05 <> <(:)
 	done
+	return 0
 }
 
 # scratch_release: unmount and take the device-mapper devices away.

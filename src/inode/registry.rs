@@ -4,6 +4,7 @@
 //! when space or memory is short.
 
 use crate::libcowfs::platform;
+use crate::reclaim;
 use crate::volume::{Inode, Super};
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -13,8 +14,9 @@ use kernel::sync::Mutex;
 /// A set of inode numbers.
 #[pin_data]
 pub(crate) struct Registry {
+    /// With each, the [`Map::sequence`](crate::inode::Map::sequence) it had when it was last asked about.
     #[pin]
-    inodes: Mutex<platform::Map<u64, ()>>,
+    inodes: Mutex<platform::Map<u64, Option<u32>>>,
 }
 
 impl Registry {
@@ -25,17 +27,35 @@ impl Registry {
         })
     }
 
+    /// Whether there is no inode.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inodes.lock().is_empty()
+    }
+
     /// Adds an inode.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn add(&self, inode: &Inode) -> Result {
-        self.inodes
-            .lock()
-            .insert(inode.ino(), ())
-            .map(|_| ())
-            .map_err(crate::error::errno)
+        let mut inodes = self.inodes.lock();
+        let first = inodes.is_empty();
+        inodes
+            .insert(inode.ino(), None)
+            .map_err(crate::error::errno)?;
+        drop(inodes);
+        if first {
+            reclaim::arm(inode.sb());
+        }
+        Ok(())
+    }
+
+    /// Whether a registered inode has the same `sequence` as when this was last asked.
+    pub(crate) fn is_quiet(&self, inode: &Inode, sequence: u32) -> bool {
+        match self.inodes.lock().get_mut(&inode.ino()) {
+            Some(seen) => seen.replace(sequence) == Some(sequence),
+            None => false,
+        }
     }
 
     /// Removes an inode.
@@ -50,7 +70,7 @@ impl Registry {
         let mut from = 0u64;
         loop {
             let found = self.inodes.lock().at_or_after(&from);
-            let Some((ino, ())) = found else { return };
+            let Some((ino, _)) = found else { return };
             if let Some(inode) = sb.ilookup(ino) {
                 f(&inode);
             }
