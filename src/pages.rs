@@ -43,7 +43,13 @@ impl MappingOperations for Operations {
         if let Err(e) = file.update_time() {
             return e.into();
         }
-        let _lock = inode.invalidate_lock_shared();
+        let lock = inode.invalidate_lock_shared();
+        if inode.data().is_cloned_from() {
+            // A clone lets those who read share the lock. When we have it alone the clone is done.
+            drop(lock);
+            let _lock = inode.invalidate_lock();
+            return buffered::page_mkwrite::<io::buffered::Write>(fault);
+        }
         buffered::page_mkwrite::<io::buffered::Write>(fault)
     }
 }

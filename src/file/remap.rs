@@ -29,6 +29,35 @@ const CREDITS: u32 = 32;
 /// The bits of a file offset within a page.
 const PAGE_MASK: i64 = kernel::page::PAGE_SIZE as i64 - 1;
 
+/// Both files locked, the source in such a way that it can be read but not written.
+struct Held<'a> {
+    // Cleared before the locks are gone, or it might be another clone's.
+    _mark: Option<Mark<'a>>,
+    guard: RemapGuard<'a, Cowfs>,
+}
+
+/// The mark that keeps those from writing who do so with the locks held shared.
+struct Mark<'a>(&'a Inode);
+
+impl<'a> Held<'a> {
+    fn admit_readers(guard: RemapGuard<'a, Cowfs>, from: &'a Inode, to: &Inode) -> Self {
+        if from.ino() == to.ino() {
+            return Self { _mark: None, guard };
+        }
+        from.data().set_cloned_from(true);
+        Self {
+            _mark: Some(Mark(from)),
+            guard: guard.admit_readers(),
+        }
+    }
+}
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        self.0.data().set_cloned_from(false);
+    }
+}
+
 /// Shares a range, and returns how many bytes were.
 pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRange) -> Result<i64> {
     if range.flags.has_unknown() {
@@ -43,12 +72,14 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
     let Some(range) = guard.prepare(range)? else {
         return Ok(0);
     };
+    // The source is clean and no I/O to it is in flight. From here on it may be read.
+    let held = Held::admit_readers(guard, from, to);
     let dedupe = range.flags.contains(RemapFlags::DEDUP);
     let end = range.pos_out.checked_add(range.len).ok_or(EFBIG)?;
     let size = to.size();
     if !dedupe {
         if range.pos_out > size {
-            truncate::uncover(guard.target(), range.pos_out)?;
+            truncate::uncover(held.guard.target(), range.pos_out)?;
             buffered::zero_range::<Write>(to, size, range.pos_out - size)?;
         }
         // Pages of the target show what was there. Whole pages: what is left of one would stay as it is.
@@ -81,7 +112,7 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
             extend(to, end).map_err(|e| error::report(sb, e))?;
         }
     }
-    drop(guard);
+    drop(held);
     drop(heir);
     if target.is_sync() || source.is_sync() {
         crate::file::sync::metadata(to, true)?;

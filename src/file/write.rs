@@ -13,7 +13,7 @@ use crate::io::buffered::Write as BufferedWrite;
 use crate::io::direct::{Done, Write as DirectWrite};
 use crate::libcowfs::store::Reader;
 use crate::linux::error::ENOTBLK;
-use crate::linux::fs::{InodeFlags, IovIter, Kiocb, Locked};
+use crate::linux::fs::{InodeFlags, IovIter, Kiocb, Locked, ReadGuard};
 use crate::linux::iomap::{buffered, dio};
 use crate::room::{self, Effort};
 use crate::super_block::Cowfs;
@@ -127,16 +127,29 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
         let _lock = lock.downgrade();
         return dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0);
     }
-    let _lock = if nowait {
-        inode.try_lock_shared().ok_or(EAGAIN)?
-    } else {
-        inode.lock_shared()
-    };
+    let _lock = share(inode, nowait)?;
     if iocb.check_write(inode, iter)?.is_none() {
         return Ok(0);
     }
     iocb.modified()?;
     dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0)
+}
+
+/// Locks the inode for a write beside others. A clone under way lets readers share the lock, but not us.
+fn share(inode: &Inode, nowait: bool) -> Result<ReadGuard<'_, Cowfs>> {
+    let lock = if nowait {
+        inode.try_lock_shared().ok_or(EAGAIN)?
+    } else {
+        inode.lock_shared()
+    };
+    if !inode.data().is_cloned_from() {
+        return Ok(lock);
+    }
+    drop(lock);
+    if nowait {
+        return Err(EAGAIN);
+    }
+    Ok(inode.lock().downgrade())
 }
 
 /// A direct write that begins or ends inside a block.
@@ -146,11 +159,7 @@ fn direct_part(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -
     if iocb.is_append() || end >= inode.size() || !inode.flags().contains(InodeFlags::NOSEC) {
         return Err(if nowait { EAGAIN } else { ENOTBLK });
     }
-    let _lock = if nowait {
-        inode.try_lock_shared().ok_or(EAGAIN)?
-    } else {
-        inode.lock_shared()
-    };
+    let _lock = share(inode, nowait)?;
     if iocb.check_write(inode, iter)?.is_none() {
         return Ok(0);
     }

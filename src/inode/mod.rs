@@ -159,6 +159,10 @@ pub(crate) struct InodeData {
     datasync_tid: Atomic<u32>,
     /// Whether the last direct write went through the CoW fork: the next one probably will.
     copied: Atomic<u32>,
+    /// Whether the file is the source of a clone under way, which holds its locks shared so that it can be read:
+    /// whoever writes with them held shared must not. Set and cleared with `i_rwsem` and
+    /// `invalidate_lock` held.
+    cloned_from: Atomic<bool>,
 }
 
 impl InodeData {
@@ -182,6 +186,7 @@ impl InodeData {
             sync_tid: Atomic::new(0),
             datasync_tid: Atomic::new(0),
             copied: Atomic::new(0),
+            cloned_from: Atomic::new(false),
         })
     }
 
@@ -253,6 +258,17 @@ impl InodeData {
     /// Sets the size the disk is to have, which the caller logs.
     pub(crate) fn set_disk_size(&self, _map: &mut Map, size: u64) {
         self.disk_size.store(size, Relaxed);
+    }
+
+    /// Whether a clone is being made of the file. To be asked with one of its locks held: the answer stays as
+    /// it is as long as that is held.
+    pub(crate) fn is_cloned_from(&self) -> bool {
+        self.cloned_from.load(Relaxed)
+    }
+
+    /// Says so.
+    pub(crate) fn set_cloned_from(&self, cloned_from: bool) {
+        self.cloned_from.store(cloned_from, Relaxed);
     }
 
     /// The inode was changed by transaction `tid`; `data` if fdatasync(2) must not lose the change.
