@@ -13,6 +13,7 @@
 //!   inodes            inode blocks
 //!   volume, orphans   counters of the volume; inodes that have no name any more
 //!   credits           how many blocks each step may change
+//!   rebuild           all of it made anew, for repair
 //! ```
 //!
 //! # Why whoever was promised a block finds one
@@ -56,6 +57,7 @@ mod group;
 mod hints;
 pub mod inodes;
 pub mod orphans;
+pub mod rebuild;
 pub mod refcount;
 mod reserve;
 mod root;
