@@ -19,6 +19,24 @@ pub trait Image: fmt::Debug {
     ///
     /// Those of whatever it reads.
     fn read_at(&self, at: u64, to: &mut [u8]) -> io::Result<()>;
+
+    /// Writes `from` at `at`, inside the device.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnlyFilesystem`, unless it can.
+    fn write_at(&self, _at: u64, _from: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::write_at`].
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
 }
 
 /// An open block device or image file.
@@ -78,19 +96,11 @@ impl Device {
         Ok(Device { backing, bytes })
     }
 
-    /// `image` as a device of `bytes` bytes that can only be read.
+    /// `image` as a device of `bytes` bytes.
     pub fn of_image(image: Box<dyn Image>, bytes: u64) -> Device {
         Device {
             backing: Backing::Image(image),
             bytes,
-        }
-    }
-
-    /// The file to write to.
-    fn writable(&self) -> io::Result<&File> {
-        match &self.backing {
-            Backing::BlockDevice(file) | Backing::File(file) => Ok(file),
-            Backing::Image(_) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
@@ -135,16 +145,19 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// Those of write(2), and `ReadOnlyFilesystem` for an image.
+    /// Those of write(2), and `ReadOnlyFilesystem` for most images.
     pub fn write_at(&self, at: u64, from: &[u8]) -> io::Result<()> {
-        self.writable()?.write_all_at(from, at)
+        match &self.backing {
+            Backing::BlockDevice(file) | Backing::File(file) => file.write_all_at(from, at),
+            Backing::Image(image) => image.write_at(at, from),
+        }
     }
 
     /// Tells the device, or the file system below a regular file, that nothing in `[at, at + len)`
     /// matters. False if it does not want to know.
     pub fn discard(&self, at: u64, len: u64) -> bool {
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let Ok(file) = self.writable() else {
+        let (Backing::BlockDevice(file) | Backing::File(file)) = &self.backing else {
             return false;
         };
         let attempts: &[FallocateFlags] = if self.is_block_device() {
@@ -164,7 +177,10 @@ impl Device {
     ///
     /// Those of fsync(2): data written earlier may be lost.
     pub fn sync(&self) -> io::Result<()> {
-        self.writable()?.sync_all()
+        match &self.backing {
+            Backing::BlockDevice(file) | Backing::File(file) => file.sync_all(),
+            Backing::Image(image) => image.sync(),
+        }
     }
 }
 

@@ -7,11 +7,15 @@
 //!   device      a block device or image file: size, exclusive opening, discarding
 //!   journal/    the journal as jbd2 writes it: superblock, and replay in memory
 //!   size        sizes as people write them
-//!   volume      a volume opened for reading: the state after replay, nothing written
+//!   volume      a volume in the state after replay
+//!   overlay     changes to a volume in memory, by the core's own operations
+//!   write_out   how replay and changes get to the device
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod device;
 pub mod journal;
+pub mod overlay;
 pub mod size;
 pub mod volume;
+mod write_out;

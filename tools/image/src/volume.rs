@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A volume opened for reading, in the state it has once its journal is replayed.
+//! A volume in the state it has once its journal is replayed and what is staged for it is written.
 //!
-//! Nothing is written: where the journal holds a newer copy of a block, that copy is read instead
-//! of the block (see [`Replay`]).
+//! Reading it writes nothing: where the journal holds a newer copy of a block, that copy is read instead
+//! of the block (see [`Replay`]), and before both goes what a repair has [staged](Volume::stage).
+//! [`Volume::write_out`] makes both last.
 
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
@@ -69,6 +72,7 @@ pub struct Volume {
     hints: Hints,
     journal: Journal,
     replay: Replay,
+    staged: RefCell<BTreeMap<FsBlock, Buf>>,
 }
 
 impl Volume {
@@ -115,6 +119,7 @@ impl Volume {
             geometry,
             journal,
             replay,
+            staged: RefCell::default(),
         })
     }
 
@@ -133,12 +138,48 @@ impl Volume {
         &self.replay
     }
 
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn staged_mut(&self) -> RefMut<'_, BTreeMap<FsBlock, Buf>> {
+        self.staged.borrow_mut()
+    }
+
+    pub(crate) fn journal_mut(&mut self) -> (&mut Journal, &mut Replay) {
+        (&mut self.journal, &mut self.replay)
+    }
+
+    /// Whether anything is staged.
+    pub fn is_changed(&self) -> bool {
+        !self.staged.borrow().is_empty()
+    }
+
+    /// Has block `at` read as `bytes`, until that is written out.
+    pub fn stage(&self, at: FsBlock, bytes: Box<[u8]>) {
+        self.staged.borrow_mut().insert(at, Buf(bytes.into()));
+    }
+
+    /// Forgets what was staged for block `at`.
+    pub fn unstage(&self, at: FsBlock) {
+        self.staged.borrow_mut().remove(&at);
+    }
+
     /// Fills `to`, of the size of a block, with what block `at` holds after the replay.
     ///
     /// # Errors
     ///
     /// Those of the device.
     pub fn read_raw(&self, at: FsBlock, to: &mut [u8]) -> io::Result<()> {
+        if let Some(buf) = self.staged.borrow().get(&at) {
+            buf.load(0, to);
+            return Ok(());
+        }
+        self.read_replayed(at, to)
+    }
+
+    /// [`Volume::read_raw`] without what is staged.
+    pub(crate) fn read_replayed(&self, at: FsBlock, to: &mut [u8]) -> io::Result<()> {
         let log = LogArea {
             device: &self.device,
             geometry: &self.geometry,
@@ -157,6 +198,9 @@ impl Volume {
     pub fn read_any(&self, at: FsBlock) -> Result<Buf> {
         if at.0 >= self.geometry.blocks {
             return Err(Error::Corrupt(at, "block outside the volume"));
+        }
+        if let Some(buf) = self.staged.borrow().get(&at) {
+            return Ok(buf.clone());
         }
         let mut bytes = vec![0; self.geometry.block_size()];
         match self.read_raw(at, &mut bytes) {

@@ -23,6 +23,7 @@ pub mod replay;
 pub mod superblock;
 #[cfg(any(test, feature = "testing"))]
 pub mod testlog;
+pub mod write;
 
 #[cfg(test)]
 mod tests;

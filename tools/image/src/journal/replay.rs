@@ -34,19 +34,19 @@ pub trait Log {
 }
 
 /// Bytes of the header of log blocks: magic, type, sequence.
-const HEADER: usize = 12;
+pub(super) const HEADER: usize = 12;
 /// Bytes of the header of a revoke block: the same, and the bytes used.
 const REVOKE_HEADER: usize = 16;
 /// Bytes of a tag: address low, flags, address high, checksum.
-const TAG: usize = 16;
+pub(super) const TAG: usize = 16;
 /// Bytes of the UUID that follows a tag without [`TAG_SAME_UUID`].
-const TAG_UUID: usize = 16;
+pub(super) const TAG_UUID: usize = 16;
 /// Bytes of the checksum at the end of descriptor and revoke blocks.
-const TAIL: usize = 4;
+pub(super) const TAIL: usize = 4;
 /// Bytes of the commit block's header; the rest of the block is zero.
 const COMMIT_HEADER: usize = 64;
-const COMMIT_CHECKSUM: usize = 16;
-const COMMIT_SECONDS: usize = 48;
+pub(super) const COMMIT_CHECKSUM: usize = 16;
+pub(super) const COMMIT_SECONDS: usize = 48;
 
 /// Where the newest copy of a block is.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,8 @@ pub struct Replay {
     pub transactions: u32,
     /// Copies left out because a later transaction freed the block.
     pub revoked: u64,
+    /// The number of the first transaction that is not in the log, or not all of it.
+    pub end: u32,
 }
 
 /// One block of the log, of the transaction `sequence`.
@@ -98,9 +100,11 @@ impl Replay {
     ) -> Result<Replay, JournalError> {
         let mut replay = Replay::default();
         if sb.start == 0 {
+            replay.end = sb.sequence;
             return Ok(replay);
         }
         let end = scan(sb, log)?;
+        replay.end = end;
         replay.transactions = end.wrapping_sub(sb.sequence);
 
         let mut revoked = HashMap::new();

@@ -3,7 +3,7 @@
 //! Tests of replay: logs made by hand, sound, torn and hostile.
 
 use super::testlog::TestLog;
-use super::{JournalError, Replay, MAGIC};
+use super::{write, JournalError, Replay, MAGIC};
 
 const SIZE: u32 = 1024;
 const BLOCKS: u32 = 1024;
@@ -235,5 +235,45 @@ fn a_revoke_block_of_impossible_size_is_damage() {
             matches!(run(&log), Err(JournalError::Damaged(1, _))),
             "{used}"
         );
+    }
+}
+
+/// What is written for a repair, replay reads back: also when it takes several descriptors, and when a
+/// block looks like one of the journal's own.
+#[test]
+fn a_transaction_written_is_read_back() {
+    for count in [1, 61, 62, 63, 64, 200] {
+        let mut log = TestLog::new(SIZE, BLOCKS, 1, 77);
+        let contents: Vec<Vec<u8>> = (0..count)
+            .map(|n| {
+                let mut block = filled(n as u8);
+                if n % 10 == 3 {
+                    block[..4].copy_from_slice(&MAGIC.to_be_bytes());
+                }
+                block
+            })
+            .collect();
+        let home = |n: usize| 0x12_0000_0000 + 3 * n as u64;
+        let blocks: Vec<(u64, &[u8])> = contents
+            .iter()
+            .enumerate()
+            .map(|(n, block)| (home(n), block.as_slice()))
+            .collect();
+        let mut put = 0;
+        write::transaction(&log.sb.clone(), &blocks, 1000, |at, bytes| {
+            log.blocks[at as usize] = bytes.to_vec();
+            put += 1;
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        assert_eq!(put, write::log_blocks(SIZE as usize, count));
+        let replay = Replay::run(&log.sb, &log, |_| true).unwrap();
+        assert_eq!((replay.transactions, replay.blocks()), (1, count));
+        assert_eq!(replay.end, 78);
+        for (n, block) in contents.iter().enumerate() {
+            let mut to = filled(0);
+            assert!(replay.read(&log, home(n), &mut to).unwrap());
+            assert_eq!(&to, block, "{n} of {count}");
+        }
     }
 }
