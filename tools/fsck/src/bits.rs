@@ -33,6 +33,18 @@ impl Bits {
         new
     }
 
+    /// Takes `n` out.
+    pub fn remove(&mut self, n: u32) {
+        if let Some(word) = self.words.get_mut((n / 64) as usize) {
+            *word &= !(1 << (n % 64));
+        }
+    }
+
+    /// The 64 members from `64 * index` on.
+    pub fn word(&self, index: usize) -> u64 {
+        self.words.get(index).copied().unwrap_or(0)
+    }
+
     /// Sets the 64 members from `64 * index` on.
     pub fn put_word(&mut self, index: usize, word: u64) {
         if let Some(to) = self.words.get_mut(index) {

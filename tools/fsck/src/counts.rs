@@ -35,6 +35,17 @@ impl Counts {
         (1, next.min(end) - at)
     }
 
+    /// The first run that reaches beyond block `from`, as far as it is at or after it: its first block,
+    /// its length and its count.
+    pub fn next(&self, from: u32) -> Option<(u32, u32, u32)> {
+        let before = self.runs.range(..=from).next_back();
+        if let Some((start, run)) = before.filter(|(start, run)| *start + run.len > from) {
+            return Some((from, start + run.len - from, run.count));
+        }
+        let (start, run) = self.runs.range(from..).next()?;
+        Some((*start, run.len, run.count))
+    }
+
     /// Appends a run behind all others, as it was read from disk; false if it does not lie there.
     pub fn push(&mut self, start: u32, len: u32, count: u32) -> bool {
         let end = self.runs.last_key_value().map_or(0, |(s, r)| s + r.len);
@@ -142,6 +153,17 @@ mod tests {
             }
             assert_eq!(found, runs);
         }
+    }
+
+    #[test]
+    fn next_finds_the_rest_of_a_run_and_the_one_after() {
+        let mut counts = Counts::default();
+        assert_eq!(counts.next(0), None);
+        assert!(counts.push(5, 5, 2) && counts.push(10, 1, 3));
+        assert_eq!(counts.next(0), Some((5, 5, 2)));
+        assert_eq!(counts.next(7), Some((7, 3, 2)));
+        assert_eq!(counts.next(10), Some((10, 1, 3)));
+        assert_eq!(counts.next(11), None);
     }
 
     #[test]

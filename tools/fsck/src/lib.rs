@@ -24,8 +24,10 @@
 mod bits;
 mod check;
 mod counts;
+mod repair;
 mod report;
 mod usage;
 
 pub use check::{check, Outcome};
-pub use report::{Findings, Progress, Subject};
+pub use repair::{reclaim, repair};
+pub use report::{Effect, Findings, Progress, Subject};

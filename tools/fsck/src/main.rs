@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! fsck.cowfs: checks a cowfs volume. Exit codes are those of fsck(8).
+//! fsck.cowfs: checks and repairs a cowfs volume. Exit codes are those of fsck(8).
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -10,13 +10,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use cowfs_fsck::{check, Findings, Progress, Subject};
+use cowfs_core::ondisk::superblock::RO_COMPAT_KNOWN;
+use cowfs_fsck::{check, reclaim, repair, Effect, Findings, Progress, Subject};
 use cowfs_image::device::{user_of, Device};
-use cowfs_image::volume::{find_backup, OpenError, Volume};
+use cowfs_image::volume::{find_backup, Journal, OpenError, Volume};
 use indicatif::{ProgressBar, ProgressStyle};
+use thiserror::Error as ThisError;
 
 /// No errors.
 const CLEAN: u8 = 0;
+/// Errors were found and corrected.
+const CORRECTED: u8 = 1;
 /// Errors were found and left.
 const ERRORS_LEFT: u8 = 4;
 /// The check could not be made.
@@ -24,11 +28,11 @@ const OPERATIONAL: u8 = 8;
 /// Wrong usage.
 const USAGE: u8 = 16;
 
-/// Check a cowfs volume.
+/// Check and repair a cowfs volume.
 #[derive(Parser)]
 #[command(name = "fsck.cowfs", version, disable_version_flag = true)]
 struct Arguments {
-    /// Check only, change nothing: all this version can do
+    /// Check only, change nothing: the default
     #[arg(short = 'n')]
     no_changes: bool,
 
@@ -36,15 +40,15 @@ struct Arguments {
     #[arg(short = 'f')]
     force: bool,
 
-    /// Repair what can be repaired safely: not yet supported
+    /// Repair what can be repaired without losing anything
     #[arg(short = 'p', short_alias = 'a', conflicts_with = "no_changes")]
     preen: bool,
 
-    /// Answer "yes" to all questions: not yet supported
-    #[arg(short = 'y', conflicts_with = "no_changes")]
+    /// Repair whatever is wrong
+    #[arg(short = 'y', conflicts_with_all = ["no_changes", "preen"])]
     yes: bool,
 
-    /// Print nothing but findings
+    /// Print nothing but findings and repairs
     #[arg(short = 'q')]
     quiet: bool,
 
@@ -65,10 +69,6 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { CLEAN });
         }
     };
-    if arguments.preen || arguments.yes {
-        eprintln!("fsck.cowfs: not yet supported: repair; use -n to check");
-        return ExitCode::from(USAGE);
-    }
     match run(&arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -78,38 +78,125 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<u8, OpenError> {
+/// Why a volume was not checked, or not repaired.
+#[derive(Debug, ThisError)]
+enum Failure {
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    #[error("{0}; not repaired")]
+    InUse(String),
+    #[error("the volume has features that this version must not write")]
+    Features,
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let path = &arguments.device;
+    let repairs = arguments.preen || arguments.yes;
     if let Some(user) = user_of(path) {
+        if repairs {
+            return Err(Failure::InUse(user));
+        }
         eprintln!(
             "fsck.cowfs: {}: {user}: what is written meanwhile may look like damage",
             path.display()
         );
     }
     let mut printer = Printer::new(path, arguments.quiet);
-    let Some(volume) = open(path, &mut printer)? else {
-        return Ok(printer.finish(None));
+    let Some(mut volume) = open(path, repairs, &mut printer)? else {
+        return Ok(printer.left());
     };
     let outcome = check(&volume, &mut printer).map_err(OpenError::Core)?;
-    Ok(printer.finish(Some(outcome)))
+    printer.outcome(&outcome);
+    let wrong = printer.wrong;
+    let needs_replay = matches!(volume.journal(), Journal::NeedsReplay(_));
+    if !repairs || (wrong == 0 && outcome.orphans == 0 && !needs_replay) {
+        return Ok(printer.left());
+    }
+    if volume.superblock().ro_compat & !RO_COMPAT_KNOWN != 0 {
+        return Err(Failure::Features);
+    }
+    let done = match wrong {
+        0 => reclaim(&volume, &mut printer),
+        _ => repair(&volume, &mut printer),
+    };
+    if let Err(error) = done {
+        printer.refuse(format_args!("repair is not possible: {error}"));
+        return Ok(printer.left());
+    }
+    if arguments.preen && printer.losses > 0 {
+        printer.refuse(format_args!("this needs a decision: run fsck.cowfs -y"));
+        return Ok(printer.left());
+    }
+    let left = recheck(&volume).map_err(OpenError::Core)?;
+    if !left.is_empty() {
+        printer.refuse(format_args!("repair is not possible, there would be left:"));
+        for line in left.iter().take(MOST_LEFT) {
+            printer.line(format_args!("{line}"));
+        }
+        return Ok(printer.left());
+    }
+    volume.write_out()?;
+    Ok(printer.corrected())
+}
+
+/// What is left to be said where a repair does not succeed.
+const MOST_LEFT: usize = 20;
+
+/// Checks the volume as it would be.
+fn recheck(volume: &Volume) -> cowfs_core::error::Result<Vec<String>> {
+    let mut lines = Left::default();
+    check(volume, &mut lines)?;
+    Ok(lines.0)
+}
+
+/// Collects what would be left.
+#[derive(Default)]
+struct Left(Vec<String>);
+
+impl Findings for Left {
+    fn wrong(&mut self, subject: Subject, what: fmt::Arguments<'_>) {
+        // These are put right when all is written.
+        if !matches!(subject, Subject::Superblock(_) | Subject::Journal) {
+            self.0.push(format!("{subject}: {what}"));
+        }
+    }
+
+    fn note(&mut self, _what: fmt::Arguments<'_>) {}
+
+    fn progress(&mut self, _progress: Progress) {}
+}
+
+fn open_device(path: &Path, repairs: bool) -> Result<Device, Failure> {
+    if !repairs {
+        return Ok(Device::open(path).map_err(OpenError::Io)?);
+    }
+    match Device::open_exclusively(path) {
+        Ok(device) => Ok(device),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            Err(Failure::InUse("in use by the system".to_owned()))
+        }
+        Err(error) => Err(OpenError::Io(error).into()),
+    }
 }
 
 /// Opens the volume, by a backup of the superblock if need be; `None` if there is none.
-fn open(path: &Path, printer: &mut Printer<'_>) -> Result<Option<Volume>, OpenError> {
-    let error = match Volume::open(Device::open(path)?) {
+fn open(path: &Path, repairs: bool, printer: &mut Printer<'_>) -> Result<Option<Volume>, Failure> {
+    let error = match Volume::open(open_device(path, repairs)?) {
         Ok(volume) => return Ok(Some(volume)),
-        Err(error @ (OpenError::Io(_) | OpenError::Core(_))) => return Err(error),
+        Err(error @ (OpenError::Io(_) | OpenError::Core(_))) => return Err(error.into()),
         Err(error) => error,
     };
-    let device = Device::open(path)?;
+    let device = open_device(path, repairs)?;
     let backup = match error {
         // The superblock is sound; no other will make the device longer.
         OpenError::Truncated { .. } => None,
-        _ => find_backup(&device)?,
+        _ => find_backup(&device).map_err(OpenError::Io)?,
     };
     let Some(backup) = backup else {
         return match error {
-            OpenError::Foreign => Err(error),
+            OpenError::Foreign => Err(error.into()),
             error => {
                 printer.wrong(Subject::Volume, format_args!("{error}"));
                 Ok(None)
@@ -123,7 +210,7 @@ fn open(path: &Path, printer: &mut Printer<'_>) -> Result<Option<Volume>, OpenEr
             backup.address
         ),
     );
-    Volume::with_superblock(device, backup).map(Some)
+    Ok(Some(Volume::with_superblock(device, backup)?))
 }
 
 /// Prints findings to standard output, with a bar below them while the check runs on a terminal.
@@ -133,6 +220,7 @@ struct Printer<'a> {
     bar: ProgressBar,
     phase: &'static str,
     wrong: u64,
+    losses: u64,
 }
 
 impl<'a> Printer<'a> {
@@ -154,6 +242,7 @@ impl<'a> Printer<'a> {
             bar,
             phase: "",
             wrong: 0,
+            losses: 0,
         }
     }
 
@@ -163,28 +252,56 @@ impl<'a> Printer<'a> {
             .suspend(|| writeln!(io::stdout(), "{text}").unwrap_or_default());
     }
 
-    fn finish(self, outcome: Option<cowfs_fsck::Outcome>) -> u8 {
+    fn outcome(&self, outcome: &cowfs_fsck::Outcome) {
+        if !self.quiet {
+            self.line(format_args!("{}: {outcome}", self.path.display()));
+        }
+    }
+
+    /// Nothing was written, and why.
+    fn refuse(&self, why: fmt::Arguments<'_>) {
+        self.line(format_args!(
+            "{}: nothing was written: {why}",
+            self.path.display()
+        ));
+    }
+
+    /// What is found is left as it is; the exit code.
+    fn left(self) -> u8 {
         self.bar.finish_and_clear();
         let path = self.path.display();
-        if let (Some(outcome), false) = (outcome, self.quiet) {
-            self.line(format_args!("{path}: {outcome}"));
-        }
         match self.wrong {
             0 => {
                 if !self.quiet {
                     self.line(format_args!("{path}: clean"));
                 }
-                CLEAN
+                return CLEAN;
             }
-            1 => {
-                self.line(format_args!("{path}: 1 error found and left"));
-                ERRORS_LEFT
-            }
-            n => {
-                self.line(format_args!("{path}: {n} errors found and left"));
-                ERRORS_LEFT
-            }
+            1 => self.line(format_args!("{path}: 1 error found and left")),
+            n => self.line(format_args!("{path}: {n} errors found and left")),
         }
+        ERRORS_LEFT
+    }
+
+    /// All is written; the exit code.
+    fn corrected(self) -> u8 {
+        self.bar.finish_and_clear();
+        let path = self.path.display();
+        if self.wrong == 0 {
+            if !self.quiet {
+                self.line(format_args!("{path}: clean now"));
+            }
+            return CLEAN;
+        }
+        let lost = match self.losses {
+            0 => "nothing is lost",
+            _ => "see above for what is lost",
+        };
+        self.line(format_args!(
+            "{path}: {} errors found and corrected; {lost}",
+            self.wrong
+        ));
+        CORRECTED
     }
 }
 
@@ -192,6 +309,17 @@ impl Findings for Printer<'_> {
     fn wrong(&mut self, subject: Subject, what: fmt::Arguments<'_>) {
         self.wrong += 1;
         self.line(format_args!("{subject}: {what}"));
+    }
+
+    fn repaired(&mut self, effect: Effect, subject: Subject, what: fmt::Arguments<'_>) {
+        let word = match effect {
+            Effect::Safe => "repair",
+            Effect::Loss => {
+                self.losses += 1;
+                "repair, lossy"
+            }
+        };
+        self.line(format_args!("{word}: {subject}: {what}"));
     }
 
     fn note(&mut self, what: fmt::Arguments<'_>) {

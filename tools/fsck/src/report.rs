@@ -37,10 +37,21 @@ impl fmt::Display for Subject {
     }
 }
 
+/// What a repair costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: what was wrong follows from what is right.
+    Safe,
+    /// Something is gone, or may not be what it was.
+    Loss,
+}
+
 /// Takes the findings of a check, one line each.
 pub trait Findings {
     /// `what` is wrong with `subject`.
     fn wrong(&mut self, subject: Subject, what: fmt::Arguments<'_>);
+    /// A repair did `what` about `subject`.
+    fn repaired(&mut self, _effect: Effect, _subject: Subject, _what: fmt::Arguments<'_>) {}
     /// Something to know that is no error.
     fn note(&mut self, what: fmt::Arguments<'_>);
     /// The check has come so far.

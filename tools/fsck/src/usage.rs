@@ -59,6 +59,69 @@ impl Usage {
         }
     }
 
+    /// Takes back a claim, the only reference to block `at`.
+    pub fn release(&mut self, at: FsBlock) {
+        if let Some((ag, block)) = self.geometry.locate(at) {
+            self.entry(ag).used.remove(block.0);
+        }
+    }
+
+    /// Forgets all claims of group `ag`.
+    pub fn forget_group(&mut self, ag: AgNumber) {
+        self.groups.remove(&ag);
+    }
+
+    /// Whether block `at` has an owner.
+    pub fn is_claimed(&self, at: FsBlock) -> bool {
+        let Some((ag, block)) = self.geometry.locate(at) else {
+            return false;
+        };
+        let group = self.groups.get(&ag);
+        group.is_some_and(|group| group.used.has(block.0))
+    }
+
+    /// Which of the 64 blocks from block `64 * index` of group `ag` on are claimed.
+    pub fn used_word(&self, ag: AgNumber, index: usize) -> u64 {
+        let group = self.groups.get(&ag);
+        group.map_or(0, |group| group.used.word(index))
+    }
+
+    /// The first run of blocks at or after `from` of group `ag` with two or more references.
+    pub fn counted(&self, ag: AgNumber, from: u32) -> Option<(u32, u32, u32)> {
+        self.groups.get(&ag)?.counts.next(from)
+    }
+
+    /// The longest run among the blocks `[at, at + len)`, which lie in one group, that holds no
+    /// metadata: how far from `at` it begins, and how long it is.
+    pub fn longest_data(&self, at: FsBlock, len: u32) -> (u32, u32) {
+        let located = self.geometry.locate(at);
+        let Some((group, first)) =
+            located.and_then(|(ag, first)| Some((self.groups.get(&ag)?, first.0)))
+        else {
+            return (0, len);
+        };
+        let (mut best, mut start) = ((0, 0), 0);
+        for n in 0..=len {
+            let block = first + n;
+            if n == len || (group.used.has(block) && !group.data.has(block)) {
+                if n - start > best.1 {
+                    best = (start, n - start);
+                }
+                start = n + 1;
+            }
+        }
+        best
+    }
+
+    /// Whether any of the blocks `[at, at + len)`, which lie in one group, has several references.
+    pub fn is_shared(&self, at: FsBlock, len: u32) -> bool {
+        let Some((ag, first)) = self.geometry.locate(at) else {
+            return false;
+        };
+        let next = self.groups.get(&ag).and_then(|g| g.counts.next(first.0));
+        next.is_some_and(|(start, _, _)| start < first.0.saturating_add(len))
+    }
+
     /// Counts another reference to the node `at`, which was claimed before.
     pub fn again(&mut self, at: FsBlock) {
         if let Some((ag, block)) = self.geometry.locate(at) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Each invariant broken once, checksums made right again: the check says what is wrong, and where.
+//! Each invariant broken once, checksums made right again: the check says what is wrong, and where, and repair
+//! makes it right.
 
 mod common;
 
@@ -9,7 +10,7 @@ use cowfs_core::ondisk::{group, header, inode, summary, volume, Geometry, Superb
 use cowfs_core::units::{AgBlock, AgNumber, FsBlock};
 
 /// Damages the sample and demands a finding that contains each of the words.
-fn finds(damage: impl FnOnce(&Image), words: &[&str]) {
+fn finds(damage: impl Fn(&Image), words: &[&str]) {
     let image = sample();
     damage(&image);
     let found = image.check();
@@ -25,12 +26,25 @@ fn finds(damage: impl FnOnce(&Image), words: &[&str]) {
 
 macro_rules! damages {
     ($($name:ident: $damage:expr => $($word:literal),+;)*) => {
-        $(
-            #[test]
-            fn $name() {
-                finds($damage, &[$($word),+]);
-            }
-        )*
+        mod found {
+            use super::*;
+            $(
+                #[test]
+                fn $name() {
+                    finds($damage, &[$($word),+]);
+                }
+            )*
+        }
+        mod repaired {
+            use super::*;
+            $(
+                #[test]
+                fn $name() {
+                    let text = sample().damage_and_repair($damage);
+                    println!("{text}");
+                }
+            )*
+        }
     };
 }
 

@@ -4,25 +4,11 @@
 
 mod common;
 
-use common::{sample, Image};
+use common::{fsck, sample, Image};
 use cowfs_core::ondisk::inode;
 use cowfs_core::units::FsBlock;
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn fsck(path: &Path, options: &[&str]) -> (Option<i32>, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_fsck-cowfs"))
-        .args(options)
-        .arg(path)
-        .output()
-        .unwrap();
-    let text = [stdout, stderr].concat();
-    (status.code(), String::from_utf8(text).unwrap())
-}
+use std::process::Command;
 
 fn damaged() -> Image {
     let image = sample();
@@ -69,6 +55,7 @@ fn wrong_usage_is_16() {
     let image = sample();
     assert_eq!(fsck(image.path(), &["--no-such-option"]).0, Some(16));
     assert_eq!(fsck(image.path(), &["-n", "-y"]).0, Some(16));
+    assert_eq!(fsck(image.path(), &["-p", "-y"]).0, Some(16));
     let help = Command::new(env!("CARGO_BIN_EXE_fsck-cowfs"))
         .output()
         .unwrap();
@@ -76,15 +63,68 @@ fn wrong_usage_is_16() {
 }
 
 #[test]
-fn repair_is_not_pretended() {
+fn corrected_is_1_and_then_0() {
     for option in ["-p", "-a", "-y"] {
         let image = damaged();
-        let before = std::fs::read(image.path()).unwrap();
         let (code, text) = fsck(image.path(), &[option]);
-        assert_eq!(code, Some(16));
-        assert!(text.contains("not yet supported: repair"), "{text}");
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("had 202 links, has 201"), "{text}");
+        assert!(
+            text.contains("1 errors found and corrected; nothing is lost"),
+            "{text}"
+        );
+        let before = std::fs::read(image.path()).unwrap();
+        assert_eq!(fsck(image.path(), &[option]).0, Some(0));
+        assert!(
+            std::fs::read(image.path()).unwrap() == before,
+            "wrote again"
+        );
+    }
+}
+
+/// What takes something away is not done unasked; what is done is all or nothing.
+#[test]
+fn preening_loses_nothing() {
+    let image = damaged();
+    image.put(image.tree("many"), &[0; common::SIZE]);
+    let before = std::fs::read(image.path()).unwrap();
+    let (code, text) = fsck(image.path(), &["-p"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("nothing was written"), "{text}");
+    assert!(text.contains("run fsck.cowfs -y"), "{text}");
+    assert!(std::fs::read(image.path()).unwrap() == before);
+    let (code, text) = fsck(image.path(), &["-y"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("repair, lossy: "), "{text}");
+    assert_eq!(fsck(image.path(), &["-n"]).0, Some(0));
+}
+
+#[test]
+fn what_is_clean_is_not_written() {
+    let image = sample();
+    assert_eq!(fsck(image.path(), &["-y"]).0, Some(0));
+    let before = std::fs::read(image.path()).unwrap();
+    for option in ["-p", "-y"] {
+        let (code, text) = fsck(image.path(), &[option]);
+        assert_eq!(code, Some(0), "{text}");
         assert!(std::fs::read(image.path()).unwrap() == before);
     }
+}
+
+/// Features from the future that forbid writing, and a volume in use.
+#[test]
+fn what_must_not_be_written_is_8() {
+    let image = damaged();
+    let mut bytes = image.block(FsBlock(0));
+    let mut sb = image.superblock.clone();
+    sb.ro_compat = 1;
+    bytes[..512].copy_from_slice(&sb.encode());
+    image.put(FsBlock(0), &bytes);
+    let before = std::fs::read(image.path()).unwrap();
+    let (code, text) = fsck(image.path(), &["-y"]);
+    assert_eq!(code, Some(8), "{text}");
+    assert!(text.contains("features"), "{text}");
+    assert!(std::fs::read(image.path()).unwrap() == before);
 }
 
 #[test]

@@ -179,11 +179,7 @@ impl Checker<'_> {
                 }
             }
         }
-        let span = Span {
-            level,
-            epoch,
-            sums,
-        };
+        let span = Span { level, epoch, sums };
         self.spans.insert(at, span);
         sums
     }

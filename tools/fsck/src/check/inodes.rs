@@ -18,10 +18,10 @@ use super::{Checker, Directory};
 use crate::report::Subject;
 
 /// The bits of the mode that tell the type, and its values (stat(2)).
-const S_IFMT: u16 = 0o170_000;
-pub(super) const S_IFDIR: u16 = 0o040_000;
-const S_IFREG: u16 = 0o100_000;
-const S_IFLNK: u16 = 0o120_000;
+pub(crate) const S_IFMT: u16 = 0o170_000;
+pub(crate) const S_IFDIR: u16 = 0o040_000;
+pub(crate) const S_IFREG: u16 = 0o100_000;
+pub(crate) const S_IFLNK: u16 = 0o120_000;
 const S_IFCHR: u16 = 0o020_000;
 const S_IFBLK: u16 = 0o060_000;
 const S_IFIFO: u16 = 0o010_000;
@@ -55,13 +55,21 @@ impl Inodes {
     }
 
     /// What is known of inode `ino`, if it is in use.
+    pub fn get(&self, ino: Ino) -> Option<Fact> {
+        let block = self.blocks.get(&FsBlock(ino.0 / self.slots))?;
+        let fact = block.get((ino.0 % self.slots) as usize)?;
+        (fact.kind != 0).then_some(*fact)
+    }
+
+    /// What is known of inode `ino`, if it is in use, to be changed.
     pub fn get_mut(&mut self, ino: Ino) -> Option<&mut Fact> {
         let block = self.blocks.get_mut(&FsBlock(ino.0 / self.slots))?;
         let fact = block.get_mut((ino.0 % self.slots) as usize)?;
         (fact.kind != 0).then_some(fact)
     }
 
-    fn add(&mut self, ino: Ino, fact: Fact) {
+    /// Adds inode `ino`, or replaces what is known of it.
+    pub fn add(&mut self, ino: Ino, fact: Fact) {
         let slots = self.slots as usize;
         let at = FsBlock(ino.0 / self.slots);
         let block = self
@@ -71,6 +79,12 @@ impl Inodes {
         if let Some(to) = block.get_mut(ino.0 as usize % slots) {
             *to = fact;
         }
+    }
+
+    /// The number of inodes in use.
+    pub fn count(&self) -> u64 {
+        let in_use = |facts: &[Fact]| facts.iter().filter(|fact| fact.kind != 0).count() as u64;
+        self.blocks.values().map(|facts| in_use(facts)).sum()
     }
 
     /// All inodes in use, in order of their numbers.

@@ -5,11 +5,11 @@
 mod directories;
 mod extents;
 mod groups;
-mod inodes;
+pub mod inodes;
 mod links;
 mod superblocks;
 mod totals;
-mod tree;
+pub mod tree;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -18,11 +18,14 @@
 //! ```
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
-use std::collections::HashMap;
+pub mod snapshot;
+
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Command, Output};
 
 use cowfs_core::block::Block;
 use cowfs_core::extent::Fork;
@@ -211,6 +214,13 @@ impl Builder {
             .unwrap();
     }
 
+    /// What all metadata blocks hold now.
+    pub fn blocks(&self) -> HashMap<FsBlock, Vec<u8>> {
+        let all = self.store.metadata().into_iter();
+        all.filter_map(|at| Some((at, self.store.with_bytes(at, |bytes| bytes.to_vec())?)))
+            .collect()
+    }
+
     /// The volume as an image file.
     pub fn finish(self, inos: HashMap<&'static str, Ino>) -> Image {
         let file = NamedTempFile::new().unwrap();
@@ -264,6 +274,11 @@ fn enter(tx: &mut MemTx<'_>, parent: Ino, name: &str, ino: Ino, kind: FileType) 
 
 /// The volume described above.
 pub fn sample() -> Image {
+    sample_with_history().0
+}
+
+/// The volume described above, and what its metadata blocks held when it was half made.
+pub fn sample_with_history() -> (Image, HashMap<FsBlock, Vec<u8>>) {
     let b = Builder::new(SIZE as u32, GROUP, 5);
     let root = b.root();
     let mut inos = HashMap::from([("root", root)]);
@@ -287,6 +302,7 @@ pub fn sample() -> Image {
         b.clone_file(tree, clone);
         inos.insert(name, clone);
     }
+    let history = b.blocks();
     b.write(inos["tree-copy"], 50, 1, false);
 
     for (name, len) in [("short", 40), ("long", 2000)] {
@@ -314,7 +330,7 @@ pub fn sample() -> Image {
     b.write(orphan, 0, 3, false);
     b.orphan(root, "orphan", orphan);
     inos.insert("orphan", orphan);
-    b.finish(inos)
+    (b.finish(inos), history)
 }
 
 /// An image file.
@@ -397,6 +413,39 @@ impl Image {
         FsBlock(u64_at(&self.block(self.group(ag)), at))
     }
 
+    /// Runs fsck.cowfs; returns its exit code and all it says.
+    pub fn fsck(&self, options: &[&str]) -> (Option<i32>, String) {
+        fsck(self.path(), options)
+    }
+
+    /// The blocks that differ from those in `before`.
+    pub fn changed(&self, before: &[u8]) -> BTreeSet<FsBlock> {
+        let size = self.geometry.block_size();
+        let now = std::fs::read(self.path()).unwrap();
+        let pairs = now.chunks(size).zip(before.chunks(size));
+        (0..)
+            .map(FsBlock)
+            .zip(pairs)
+            .filter(|(_, (now, before))| now != before)
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// Does some damage, has it repaired, and demands that what it did not touch is there again.
+    pub fn damage_and_repair(&self, damage: impl FnOnce(&Image)) -> String {
+        self.mark_data();
+        let before = self.snapshot();
+        let bytes = std::fs::read(self.path()).unwrap();
+        damage(self);
+        let changed = self.changed(&bytes);
+        let (code, text) = self.fsck(&["-y"]);
+        assert_eq!(code, Some(1), "{text}");
+        let (code, again) = self.fsck(&["-n"]);
+        assert_eq!(code, Some(0), "{again}\nafter\n{text}");
+        before.survives_in(&self.snapshot(), &changed);
+        text
+    }
+
     /// Checks the volume; returns one line for each finding.
     pub fn check(&self) -> Vec<String> {
         let volume = Volume::open(Device::open(self.path()).unwrap()).unwrap();
@@ -404,6 +453,21 @@ impl Image {
         check(&volume, &mut lines).unwrap();
         lines.wrong
     }
+}
+
+/// Runs fsck.cowfs; returns its exit code and all it says.
+pub fn fsck(path: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_fsck-cowfs"))
+        .args(options)
+        .arg(path)
+        .output()
+        .unwrap();
+    let text = [stdout, stderr].concat();
+    (status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Collects what a check finds.

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The extents of files, as records: nodes are claimed, what cannot be an extent goes.
+
+use cowfs_core::block::Block;
+use cowfs_core::btree::{node, Array, Layout, Record, Root, MAX_HEIGHT};
+use cowfs_core::extent::Extent;
+use cowfs_core::ondisk::inode::{self, Format, INLINE_EXTENTS};
+use cowfs_core::ondisk::Kind;
+use cowfs_core::store::Reader;
+use cowfs_core::units::{FileBlock, FsBlock};
+use cowfs_image::overlay::Buf;
+
+use super::slot::Slot;
+use super::tree::{records, Enter, Place, Span, Visitor};
+use super::{Met, Repair};
+use crate::check::tree::Range;
+use crate::report::Subject;
+
+/// Epochs from here on are damage: nobody counts so far.
+pub(super) const NEVER: u64 = 1 << 62;
+
+/// Byte offset of the part of a record that is zero.
+const RESERVED: usize = 20;
+
+/// Claims the nodes of a file.
+struct Nodes {
+    who: Subject,
+    /// The greatest epoch met.
+    epoch: u64,
+}
+
+impl Visitor for Nodes {
+    const KIND: Kind = Kind::Extent;
+
+    fn who(&self) -> Subject {
+        self.who
+    }
+
+    fn owns(&mut self, buf: &Buf) -> bool {
+        let epoch = node::epoch(buf);
+        if epoch < NEVER {
+            self.epoch = self.epoch.max(epoch);
+        }
+        true
+    }
+
+    fn enter(&mut self, repair: &mut Repair<'_>, at: FsBlock) -> Enter {
+        match repair.met.get(&at).copied() {
+            Some(met) => Enter::Known(met.level, met.span),
+            None if repair.claim(at) => Enter::New,
+            None => Enter::Foreign,
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        repair: &mut Repair<'_>,
+        buf: &Buf,
+        sound: bool,
+        range: Range,
+    ) -> Option<Span> {
+        let Some(old) = records::<Extent>(buf) else {
+            repair.lost(
+                self.who,
+                format_args!(
+                    "extent tree node {}: nobody knows how much of it counts: removed",
+                    buf.at()
+                ),
+            );
+            return None;
+        };
+        let believed = repair.believed(&old, sound);
+        let kept = repair.possible(self.who, &believed, range);
+        repair.keep_extents(buf, &old, &kept)
+    }
+
+    fn leave(&mut self, repair: &mut Repair<'_>, at: FsBlock, level: usize, span: Option<Span>) {
+        repair.leave_node(at, level, span);
+    }
+}
+
+impl Repair<'_> {
+    /// Remembers what is left of a node; one of which nothing is, is nobody's.
+    pub(super) fn leave_node(&mut self, at: FsBlock, level: usize, span: Option<Span>) {
+        self.met.insert(at, Met { level, span });
+        if span.is_none() {
+            self.usage.release(at);
+        }
+    }
+
+    /// Makes `kept` the records of a leaf that had `old`.
+    pub(super) fn keep_extents(
+        &mut self,
+        buf: &Buf,
+        old: &[Extent],
+        kept: &[Extent],
+    ) -> Option<Span> {
+        let (first, last) = (kept.first()?, kept.last()?);
+        let clean = (0..old.len()).all(|n| buf.u32(Array::<Extent>::place(buf, n) + RESERVED) == 0);
+        if kept != old || !clean {
+            self.rewrite(buf, kept);
+        }
+        Some(Span {
+            first: first.file.0,
+            end: last.end().0,
+            blocks: 1 + kept.iter().map(|extent| u64::from(extent.len)).sum::<u64>(),
+        })
+    }
+
+    /// Claims the nodes of a regular file.
+    pub(super) fn fork_nodes(&mut self, slot: &Slot) {
+        let who = slot.who();
+        let epoch = slot.u64(inode::EPOCH);
+        if epoch < NEVER {
+            self.epoch = self.epoch.max(epoch);
+        }
+        if slot.u8(inode::FORMAT) == Format::Extents as u8 {
+            let old = self.inline_extents(slot);
+            let sound = usize::from(slot.u16(inode::COUNT)) == old.len();
+            let believed = self.believed(&old, sound);
+            let kept = self.possible(who, &believed, Range::ALL);
+            self.keep_inline(slot, &kept);
+            return;
+        }
+        let mut nodes = Nodes { who, epoch: 0 };
+        let left = self
+            .sound_root(slot, Kind::Extent)
+            .and_then(|root| self.prune(&mut nodes, whole(root)));
+        self.epoch = self.epoch.max(nodes.epoch);
+        if left.is_none() {
+            self.lost(who, format_args!("nothing is left of its contents"));
+            self.empty_fork(slot);
+        }
+    }
+
+    /// Takes all extents away from a file.
+    pub(super) fn empty_fork(&mut self, slot: &Slot) {
+        self.set_u8(slot, inode::FORMAT, Format::Extents as u8);
+        self.keep_inline(slot, &[]);
+    }
+
+    /// The extents in the inode: as many as it says, or as there can be.
+    pub(super) fn inline_extents(&self, slot: &Slot) -> Vec<Extent> {
+        let count = usize::from(slot.u16(inode::COUNT)).min(INLINE_EXTENTS);
+        (0..count)
+            .map(|n| cowfs_core::btree::Fixed::load(&slot.buf, slot.at + extent_at(n)))
+            .collect()
+    }
+
+    /// Makes `kept` the extents in the inode.
+    pub(super) fn keep_inline(&mut self, slot: &Slot, kept: &[Extent]) {
+        let same = usize::from(slot.u16(inode::COUNT)) == kept.len()
+            && self.inline_extents(slot) == kept
+            && (0..kept.len()).all(|n| slot.u32(extent_at(n) + RESERVED) == 0)
+            && slot.root() == Root::EMPTY;
+        if same {
+            return;
+        }
+        self.set_root(slot, Root::EMPTY);
+        slot.buf.clear(slot.at + inode::INLINE, inode::INLINE_SIZE);
+        for (n, extent) in kept.iter().enumerate().take(INLINE_EXTENTS) {
+            extent.store(&slot.buf, slot.at + extent_at(n));
+        }
+        self.set_u16(slot, inode::COUNT, kept.len() as u16);
+    }
+
+    /// The root of the tree in an inode; its height is what the node there says, if that can be read.
+    pub(super) fn sound_root(&mut self, slot: &Slot, kind: Kind) -> Option<Root> {
+        let root = slot.root();
+        if root.block.is_null() {
+            return None;
+        }
+        let says = self.overlay.read(root.block, kind);
+        let height = says.map_or(usize::from(root.height), |buf| node::level(&buf) + 1);
+        if !(1..=MAX_HEIGHT).contains(&height) {
+            return None;
+        }
+        let right = Root {
+            height: height as u8,
+            ..root
+        };
+        if right != root {
+            self.set_root(slot, right);
+            self.lost(
+                slot.who(),
+                format_args!("{}: height was {}, is {height}", kind.name(), root.height),
+            );
+        }
+        Some(right)
+    }
+
+    /// What of some extents in order can be in `range`, of each only what does not overlap the next.
+    fn possible(&mut self, who: Subject, extents: &[Extent], range: Range) -> Vec<Extent> {
+        let mut kept: Vec<Extent> = Vec::with_capacity(extents.len());
+        for extent in extents {
+            let mut extent = *extent;
+            let sound = extent.check(&self.geometry, FsBlock::NULL).is_ok();
+            if !sound || !(range.from..range.to).contains(&extent.file.0) {
+                continue;
+            }
+            extent.len = cut(extent, range.to);
+            if let Some(last) = kept.last_mut() {
+                if last.file >= extent.file {
+                    continue;
+                }
+                last.len = cut(*last, extent.file.0);
+            }
+            kept.push(extent);
+        }
+        let blocks = |list: &[Extent]| list.iter().map(|e| u64::from(e.len)).sum::<u64>();
+        if kept != extents {
+            let first = extents.first().map_or(FileBlock(0), |extent| extent.file);
+            self.lost(
+                who,
+                format_args!(
+                    "impossible extents from file block {first} on: {} of {} blocks kept",
+                    blocks(&kept),
+                    blocks(extents)
+                ),
+            );
+        }
+        kept
+    }
+}
+
+/// How many blocks of an extent lie before file block `end`.
+fn cut(extent: Extent, end: u64) -> u32 {
+    let len = end.saturating_sub(extent.file.0);
+    extent.len.min(u32::try_from(len).unwrap_or(u32::MAX))
+}
+
+/// Byte offset of extent `n` in an inode.
+fn extent_at(n: usize) -> usize {
+    inode::INLINE + n * <Extent as cowfs_core::btree::Fixed>::SIZE
+}
+
+/// The place of a whole tree, which is not empty.
+pub(super) fn whole(root: Root) -> Place {
+    Place {
+        at: root.block,
+        level: usize::from(root.height).saturating_sub(1),
+        range: Range::ALL,
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Repair: what is left of a volume is made a sound one.
+//!
+//! The inodes, and the trees that begin in them, are what counts; all else follows from them. So
+//! what is wrong with inodes is put right in place, by removing what makes no sense; what belongs to the
+//! groups is not repaired at all, but made anew where it disagrees; and what needs new
+//! blocks is done last, by the core's own operations, when everybody knows again which are free:
+//!
+//! ```text
+//!   groups        which blocks hold inodes: the inode maps, or, where one is damaged, all of the group
+//!   inodes        fields; nodes of extent trees, directories, links are claimed, and what is
+//!    |            unreadable, out of place or claimed already is pruned (tree.rs)
+//!   contents      file data is claimed, references counted; what lies over metadata is cut out
+//!   marks         files that share blocks are marked; nodes of an epoch that tells a lie
+//!   directories   entries that lead nowhere go, those in the wrong place are kept for later
+//!  ---- from here on it is known which blocks are in use ------------------------------------------
+//!   rebuild       headers, bitmaps, trees of groups that differ; summary; counters
+//!   entries       those kept for later are entered where they belong
+//!   links         who is not reachable goes to lost+found; parents and link counts
+//!   orphans       what the kernel does when it mounts: inodes without a name are deleted, cuts finished
+//! ```
+//!
+//! **Nothing is written.** All changes are staged ([`Overlay`]); the caller has the result checked, as any
+//! volume, and only if not a single finding is left, has it written out in an order that a crash
+//! does not harm ([`Volume::write_out`]). What cannot be made sound is therefore left alone
+//! as it is.
+//!
+//! **Which of two is right.** Metadata wins over data that claims the same blocks, since it says itself
+//! that it belongs there. Two files with the same data share it from then on: each of them reads what it read
+//! before, and neither can change what the other reads. A tree node belongs to the first who claims
+//! it, but for extent trees' nodes, which can be shared like data. A block with the right magic, UUID and address but a wrong
+//! checksum is believed record by record, as far as the records make sense.
+//!
+//! Every change is told, with its [effect](Effect): *safe* ones follow from what is known, so `-p`
+//! makes them; *losses* take something away or trust something damaged, and need `-y`.
+
+mod contents;
+mod directories;
+mod extents;
+mod groups;
+mod inodes;
+mod links;
+mod marks;
+mod order;
+mod orphans;
+mod rebuild;
+mod slot;
+mod tree;
+mod types;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use cowfs_core::error::Result;
+use cowfs_core::ondisk::Geometry;
+use cowfs_core::store::Reader;
+use cowfs_core::units::{AgNumber, FsBlock, Ino};
+use cowfs_image::overlay::Overlay;
+use cowfs_image::volume::{Journal, Volume};
+
+use crate::check::inodes::Inodes;
+use crate::report::{Effect, Findings, Progress, Subject};
+use crate::usage::Usage;
+use directories::{Directory, Stray};
+use tree::Span;
+
+/// What was known of a node when it was met.
+#[derive(Clone, Copy, Debug)]
+struct Met {
+    level: usize,
+    span: Option<Span>,
+}
+
+/// The state of a repair.
+struct Repair<'a> {
+    volume: &'a Volume,
+    overlay: Overlay<'a>,
+    geometry: Geometry,
+    out: &'a mut dyn Findings,
+    /// What the inodes claim; also inode blocks, headers and backups, and what is sound of the groups' own
+    /// trees.
+    usage: Usage,
+    /// Only the latter.
+    trees: Usage,
+    /// Groups that have a header, or should have one.
+    used: BTreeSet<AgNumber>,
+    /// Blocks of inodes, each with its number of free slots once that is known.
+    inode_blocks: BTreeMap<FsBlock, u32>,
+    inodes: Inodes,
+    /// Nodes of extent trees.
+    met: HashMap<FsBlock, Met>,
+    directories: BTreeMap<Ino, Directory>,
+    /// Entries to be entered again.
+    strays: Vec<Stray>,
+    /// Entries too many: directory and the inode they lead to.
+    surplus: Vec<(Ino, Ino)>,
+    /// Inodes the orphan tree names, and whether it is sound.
+    orphans: BTreeSet<Ino>,
+    orphans_sound: bool,
+    orphan_nodes: Vec<FsBlock>,
+    /// The greatest epoch that can be.
+    epoch: u64,
+}
+
+/// Repairs the volume as far as it can be; what is to change is staged in it. The caller checks it
+/// again before it is written.
+///
+/// # Errors
+///
+/// Why it cannot be done; what is staged is worth nothing then.
+pub fn repair(volume: &Volume, out: &mut dyn Findings) -> Result {
+    let mut repair = Repair::new(volume, out);
+    repair.superblocks();
+    repair.find_orphans();
+    repair.find_groups();
+    repair.inodes()?;
+    repair.contents()?;
+    repair.marks()?;
+    repair.directories()?;
+    repair.rebuild()?;
+    repair.enter_strays()?;
+    repair.links()?;
+    repair.reclaim()?;
+    repair.overlay.stage();
+    Ok(())
+}
+
+/// Does what the kernel does with the orphan list when it mounts a volume, which must be sound.
+///
+/// # Errors
+///
+/// As [`repair`].
+pub fn reclaim(volume: &Volume, out: &mut dyn Findings) -> Result {
+    let mut repair = Repair::new(volume, out);
+    repair.find_orphans();
+    repair.reclaim()?;
+    repair.overlay.stage();
+    Ok(())
+}
+
+impl<'a> Repair<'a> {
+    fn new(volume: &'a Volume, out: &'a mut dyn Findings) -> Self {
+        let geometry = volume.geometry().clone();
+        Repair {
+            volume,
+            overlay: Overlay::new(volume),
+            out,
+            usage: Usage::new(&geometry),
+            trees: Usage::new(&geometry),
+            used: BTreeSet::new(),
+            inode_blocks: BTreeMap::new(),
+            inodes: Inodes::new(&geometry),
+            met: HashMap::new(),
+            directories: BTreeMap::new(),
+            strays: Vec::new(),
+            surplus: Vec::new(),
+            orphans: BTreeSet::new(),
+            orphans_sound: false,
+            orphan_nodes: Vec::new(),
+            epoch: 0,
+            geometry,
+        }
+    }
+
+    /// Something that follows from what is known was put right.
+    fn safe(&mut self, subject: Subject, what: fmt::Arguments<'_>) {
+        self.out.repaired(Effect::Safe, subject, what);
+    }
+
+    /// Something is gone, or not certain.
+    fn lost(&mut self, subject: Subject, what: fmt::Arguments<'_>) {
+        self.out.repaired(Effect::Loss, subject, what);
+    }
+
+    fn progress(&mut self, phase: &'static str, done: u64, all: u64) {
+        self.out.progress(Progress { phase, done, all });
+    }
+
+    /// What [`Volume::write_out`] does beyond what is staged.
+    fn superblocks(&mut self) {
+        if let Journal::Unusable(_) = self.volume.journal() {
+            self.lost(
+                Subject::Journal,
+                format_args!("made anew; what it held is lost"),
+            );
+        }
+    }
+
+    /// The number of a group's block `at`, if it is in one.
+    fn group_of(&self, at: FsBlock) -> Option<AgNumber> {
+        self.geometry.locate(at).map(|(ag, _)| ag)
+    }
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pruning a tree in place: what cannot be read or does not belong there goes, the rest stays as it is.
+//!
+//! ```text
+//!     level 1   [ 0 | 210 | 700 ]                  [ 0 | 700 ]
+//!                 |    |     |          --->         |    |
+//!     level 0   [..]  ????  [..]                   [..]  [..]
+//! ```
+//!
+//! Nothing is allocated for that, which would not be possible as long as nobody knows what is free. A node
+//! that several trees share is pruned once and for all of them. A node that says that it is what
+//! belongs there, in this place of this volume, but has a bad checksum, is looked at record by record.
+//!
+//! A separator that is wrong would hide what is right below it: what counts is where the next child that can
+//! be read really begins.
+
+use cowfs_core::block::Block;
+use cowfs_core::btree::node::{self, Branch};
+use cowfs_core::btree::{Array, Fixed, Layout, Record};
+use cowfs_core::ondisk::{header, Kind};
+use cowfs_core::store::{Reader, Transaction};
+use cowfs_core::units::FsBlock;
+use cowfs_image::overlay::Buf;
+
+use super::order::ascending;
+use super::Repair;
+use crate::check::tree::Range;
+use crate::report::Subject;
+
+/// What is below a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first key.
+    pub first: u64,
+    /// Where the last record ends.
+    pub end: u64,
+    /// Blocks of data and of nodes.
+    pub blocks: u64,
+}
+
+/// Answers what is special about a sort of tree.
+pub trait Visitor {
+    /// The kind of its nodes.
+    const KIND: Kind;
+
+    /// Whom messages are about.
+    fn who(&self) -> Subject;
+
+    /// Whether a node with this header belongs to the tree.
+    fn owns(&mut self, buf: &Buf) -> bool;
+
+    /// A node is met. If it was before, what is left of it (which need not fit in the place), and whether
+    /// it may be here at all.
+    fn enter(&mut self, repair: &mut Repair<'_>, at: FsBlock) -> Enter;
+
+    /// What is to be left of a leaf; `sound` if it passes all that is checked when it is read.
+    fn leaf(
+        &mut self,
+        repair: &mut Repair<'_>,
+        buf: &Buf,
+        sound: bool,
+        range: Range,
+    ) -> Option<Span>;
+
+    /// The node at `at`, which was not met before, is done.
+    fn leave(&mut self, repair: &mut Repair<'_>, at: FsBlock, level: usize, span: Option<Span>);
+}
+
+/// What [`Visitor::enter`] says.
+pub enum Enter {
+    /// Never seen.
+    New,
+    /// Seen at this level.
+    Known(usize, Option<Span>),
+    /// Something else has it.
+    Foreign,
+}
+
+/// The place of a node in its tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub at: FsBlock,
+    pub level: usize,
+    pub range: Range,
+}
+
+impl Repair<'_> {
+    /// Reads the metadata block `at` of kind `kind`; also whether it is sound. One that is not has at
+    /// least the right magic, address and UUID.
+    pub(super) fn load(&self, at: FsBlock, kind: Kind) -> Option<(Buf, bool)> {
+        if let Ok(buf) = self.overlay.read(at, kind) {
+            return Some((buf, true));
+        }
+        let buf = self.overlay.read_any(at).ok()?;
+        let mut uuid = [0; 16];
+        buf.load(header::UUID, &mut uuid);
+        let same = buf.u32(header::MAGIC) == kind.magic()
+            && buf.u64(header::ADDRESS) == at.0
+            && uuid == self.geometry.uuid;
+        same.then_some((buf, false))
+    }
+
+    /// Prunes what is below a node; returns what is left, if anything is.
+    pub(super) fn prune<V: Visitor>(&mut self, visitor: &mut V, place: Place) -> Option<Span> {
+        let Place { at, level, range } = place;
+        let name = V::KIND.name();
+        let who = visitor.who();
+        if !self.geometry.in_one_group(at, 1) {
+            self.lost(who, format_args!("{name} {at} cannot be: removed"));
+            return None;
+        }
+        match visitor.enter(self, at) {
+            Enter::New => {}
+            Enter::Foreign => {
+                self.lost(
+                    who,
+                    format_args!("{name} {at}: the block is something else: removed"),
+                );
+                return None;
+            }
+            Enter::Known(there, span) => {
+                let fits =
+                    span.filter(|s| there == level && s.first >= range.from && s.end <= range.to);
+                if fits.is_none() && span.is_some() {
+                    self.lost(
+                        who,
+                        format_args!("{name} {at}: belongs in another place: removed"),
+                    );
+                }
+                return fits;
+            }
+        }
+        let span = self.prune_inside(visitor, place);
+        visitor.leave(self, at, level, span);
+        span
+    }
+
+    fn prune_inside<V: Visitor>(&mut self, visitor: &mut V, place: Place) -> Option<Span> {
+        let Place { at, level, range } = place;
+        let name = V::KIND.name();
+        let who = visitor.who();
+        let loaded = self.load(at, V::KIND);
+        let Some((buf, sound)) = loaded.filter(|(buf, _)| visitor.owns(buf)) else {
+            self.lost(who, format_args!("{name} {at}: unreadable: removed"));
+            return None;
+        };
+        if node::level(&buf) != level {
+            self.lost(
+                who,
+                format_args!(
+                    "{name} {at}: of level {} where {level} belongs: removed",
+                    node::level(&buf)
+                ),
+            );
+            return None;
+        }
+        if !sound {
+            self.lost(
+                who,
+                format_args!("{name} {at}: damaged: what makes sense in it is kept"),
+            );
+            self.touch(&buf);
+        }
+        if level == 0 {
+            return visitor.leaf(self, &buf, sound, range);
+        }
+        let Some(old) = records::<Branch>(&buf) else {
+            self.lost(
+                who,
+                format_args!("{name} {at}: nobody knows how much of it counts: removed"),
+            );
+            return None;
+        };
+        let mut branches = self.believed(&old, sound);
+        let mut kept: Vec<Branch> = Vec::with_capacity(branches.len());
+        let mut span: Option<Span> = None;
+        let mut rest = branches.drain(..).peekable();
+        while let Some(mut branch) = rest.next() {
+            let from = span.map_or(range.from, |span| span.end);
+            let to = rest
+                .peek()
+                .map_or(range.to, |next| self.begin::<V>(next, level - 1));
+            let child = Place {
+                at: branch.child,
+                level: level - 1,
+                range: Range {
+                    from,
+                    to: to.max(from).min(range.to),
+                },
+            };
+            let Some(below) = self.prune(visitor, child) else {
+                continue;
+            };
+            if kept.is_empty() {
+                branch.key = branch.key.max(from);
+            } else if branch.key < from || branch.key > below.first {
+                branch.key = below.first;
+            }
+            kept.push(branch);
+            span = Some(Span {
+                first: span.map_or(below.first, |span| span.first),
+                end: below.end,
+                blocks: span.map_or(1, |span| span.blocks) + below.blocks,
+            });
+        }
+        if kept != old {
+            self.rewrite(&buf, &kept);
+        }
+        span
+    }
+
+    /// The records of a node to be believed.
+    pub(super) fn believed<R: Fixed>(&self, records: &[R], sound: bool) -> Vec<R> {
+        if sound {
+            return records.to_vec();
+        }
+        let keys: Vec<u64> = records.iter().map(Record::key).collect();
+        let kept = ascending(&keys);
+        kept.into_iter()
+            .filter_map(|n| records.get(n).copied())
+            .collect()
+    }
+
+    /// Where the keys below a branch begin: with the child's first one, if the child can be read.
+    fn begin<V: Visitor>(&self, branch: &Branch, level: usize) -> u64 {
+        let child = self.overlay.read(branch.child, V::KIND);
+        match child {
+            Ok(buf) if node::level(&buf) == level => first_key(&buf, V::KIND),
+            _ => branch.key,
+        }
+    }
+
+    /// Has a block written again, with a right checksum if nothing else.
+    pub(super) fn touch(&mut self, buf: &Buf) {
+        // The overlay takes any block.
+        let _ = self.overlay.modify(buf);
+    }
+
+    /// Replaces the records of a node.
+    pub(super) fn rewrite<R: Fixed>(&mut self, buf: &Buf, records: &[R]) {
+        self.touch(buf);
+        for (n, record) in records.iter().enumerate() {
+            record.store(buf, Array::<R>::place(buf, n));
+        }
+        node::set_count(buf, records.len());
+    }
+}
+
+/// The records of a node whose number of records can be; `None` if it cannot.
+pub fn records<R: Fixed>(buf: &Buf) -> Option<Vec<R>> {
+    let count = node::count(buf);
+    let possible = (1..=Array::<R>::capacity(buf.size())).contains(&count);
+    possible.then(|| (0..count).map(|n| Array::<R>::get(buf, n)).collect())
+}
+
+/// The first key of a sound node.
+pub fn first_key(buf: &Buf, kind: Kind) -> u64 {
+    match kind {
+        Kind::Directory if node::level(buf) == 0 => buf.u64(usize::from(buf.u16(header::SIZE))),
+        _ => buf.u64(header::SIZE),
+    }
+}
