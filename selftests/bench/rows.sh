@@ -6,7 +6,7 @@
 
 # shellcheck disable=SC2034 # some are for the script that sources this
 device=/dev/ram0 mnt=/mnt/test
-SIZE=${SIZE:-32} FILES=${FILES:-20000}
+SIZE=${SIZE:-16} FILES=${FILES:-20000}
 
 # shellcheck disable=SC2034
 declare -A row_function row_title row_unit row_better row_kinds row_clones row_slow
