@@ -58,7 +58,7 @@ pub(crate) fn target(view: &View<'_>, file: &File, range: FileRange) -> CoreResu
             source: found.extent,
         });
     }
-    let (found, shared) = file.fork.lookup_shared(view, range.start, range.len)?;
+    let (found, shared) = file.fork.lookup_to_write(view, range.start, range.len)?;
     let Some(extent) = found.extent else {
         return Ok(Target::Cow {
             len: found.len,

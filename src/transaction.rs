@@ -140,6 +140,10 @@ impl Reader for Tx<'_> {
         self.view.read(at, kind)
     }
 
+    fn is_on_disk(&self, id: u64) -> bool {
+        self.view.is_on_disk(id)
+    }
+
     fn in_group<R>(
         &self,
         ag: AgNumber,

@@ -11,6 +11,7 @@ use crate::libcowfs::space::{GroupState, Hints};
 use crate::libcowfs::store::Reader;
 use crate::libcowfs::units::{AgNumber, FsBlock};
 use crate::linux::buffer_head::BufferHead;
+use crate::linux::jbd2::Tid;
 use crate::volume::{Super, Volume};
 
 /// A mounted volume, to be read.
@@ -79,6 +80,11 @@ impl Reader for View<'_> {
             buffer.0.set_verified();
         }
         Ok(buffer)
+    }
+
+    fn is_on_disk(&self, id: u64) -> bool {
+        let journal = self.volume.journal();
+        journal.is_none_or(|journal| journal.is_committed(Tid::from_raw(id as u32)))
     }
 
     fn in_group<R>(

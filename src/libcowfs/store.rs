@@ -37,6 +37,9 @@ pub trait Reader {
     /// `Corrupt` if it is anything else or damaged, `Io` if the device fails.
     fn read(&self, at: FsBlock, kind: Kind) -> Result<Self::Buf>;
 
+    /// Whether transaction `id` is on disk, so that no crash can undo it.
+    fn is_on_disk(&self, id: u64) -> bool;
+
     /// Runs `f` with the in-memory state of group `ag` locked and loaded: to look at the group's
     /// trees, which may change while it is not locked, or to stage blocks. The rules for nesting
     /// are those of [`Transaction::with_group`].

@@ -11,6 +11,7 @@ use super::super::error::{Error, Result};
 use super::super::ondisk::inode::INLINE_EXTENTS;
 use super::super::ondisk::{header, Kind};
 use super::super::space::credits;
+use super::super::space::refcount::When;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, FsBlock, Ino};
 use super::cost::{self, Counting, CALLER};
@@ -191,7 +192,7 @@ impl Fork {
             return Ok(());
         }
         let shared = match self.shared {
-            true => shared_levels(tx, &cursor, self.epoch)?,
+            true => shared_levels(tx, &cursor, self.epoch, When::Now)?,
             false => 0,
         };
         let tree = cost::splice(tx, &cursor, edit, shared)?;

@@ -7,7 +7,7 @@ use super::super::btree::node;
 use super::super::btree::Cursor;
 use super::super::error::{Error, Result};
 use super::super::ondisk::Geometry;
-use super::super::space::refcount;
+use super::super::space::refcount::{self, When};
 use super::super::store::Reader;
 use super::super::units::{FileBlock, FsBlock};
 use super::edit::List;
@@ -53,6 +53,31 @@ impl Fork {
         at: FileBlock,
         max: u64,
     ) -> Result<(Lookup, bool)> {
+        self.lookup_when(reader, at, max, When::Now)
+    }
+
+    /// Like [`Fork::lookup_shared`], for who would write to the blocks where they are: they must not be shared
+    /// now, nor after a crash that brings back what a transaction changed that is not on disk.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` or `Io`.
+    pub fn lookup_to_write<R: Reader>(
+        &self,
+        reader: &R,
+        at: FileBlock,
+        max: u64,
+    ) -> Result<(Lookup, bool)> {
+        self.lookup_when(reader, at, max, When::AfterCrash)
+    }
+
+    fn lookup_when<R: Reader>(
+        &self,
+        reader: &R,
+        at: FileBlock,
+        max: u64,
+        when: When,
+    ) -> Result<(Lookup, bool)> {
         if !self.shared {
             return Ok((self.lookup(reader, at, max)?, false));
         }
@@ -64,13 +89,13 @@ impl Fork {
                 let list = leaf(reader.geometry(), &cursor)?;
                 let found = list.lookup(at, end_in_leaf(&cursor, at, max))?;
                 let shared =
-                    found.extent.is_some() && shared_levels(reader, &cursor, self.epoch)? > 0;
+                    found.extent.is_some() && shared_levels(reader, &cursor, self.epoch, when)? > 0;
                 (found, shared)
             }
         };
         match found.extent {
             Some(extent) if !path_shared => {
-                let (count, run) = refcount::lookup(reader, extent.disk, extent.len)?;
+                let (count, run) = refcount::lookup(reader, extent.disk, extent.len, when)?;
                 let len = u64::from(run).min(found.len);
                 let extent = Some(extent.part(at, at.add(len)));
                 Ok((Lookup { extent, len }, count > 1))
@@ -148,10 +173,12 @@ pub(super) fn shared_levels<R: Reader>(
     reader: &R,
     cursor: &Cursor<Extents, R::Buf>,
     epoch: u64,
+    when: When,
 ) -> Result<usize> {
     let mut levels = cursor.nodes().count();
     for node in cursor.nodes().rev() {
-        if node::epoch(node) != epoch && refcount::lookup(reader, node::address(node), 1)?.0 > 1 {
+        let own = node::epoch(node) == epoch;
+        if !own && refcount::lookup(reader, node::address(node), 1, when)?.0 > 1 {
             return Ok(levels);
         }
         levels -= 1;

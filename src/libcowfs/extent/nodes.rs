@@ -5,7 +5,8 @@
 use super::super::block::Block;
 use super::super::btree::{node, Owner};
 use super::super::error::{Error, Result};
-use super::super::space::{self, refcount, Purpose};
+use super::super::space::refcount::{self, When};
+use super::super::space::{self, Purpose};
 use super::super::store::Transaction;
 use super::super::units::{div, FsBlock, Ino};
 use super::cost::child;
@@ -47,7 +48,7 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
     }
 
     fn is_shared(&mut self, tx: &mut T, at: FsBlock) -> Result<bool> {
-        Ok(self.shared && refcount::lookup(tx, at, 1)?.0 > 1)
+        Ok(self.shared && refcount::lookup(tx, at, 1, When::Now)?.0 > 1)
     }
 
     fn shadow(&mut self, tx: &mut T, node: &T::Buf) -> Result {

@@ -9,7 +9,8 @@
 
 use super::super::btree::{node, Array, Cursor, Root};
 use super::super::error::Result;
-use super::super::space::{credits, refcount};
+use super::super::space::refcount::{self, When};
+use super::super::space::credits;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, Ino};
 use super::change::Target;
@@ -75,7 +76,7 @@ impl Fork {
             return Ok(true);
         }
         let shared = match self.shared {
-            true => shared_levels(tx, &cursor, self.epoch)?,
+            true => shared_levels(tx, &cursor, self.epoch, When::Now)?,
             false => 0,
         };
         let Some(level) = shared.checked_sub(1) else {

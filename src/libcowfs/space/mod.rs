@@ -56,6 +56,7 @@ pub mod credits;
 mod group;
 mod hints;
 pub mod inodes;
+mod lingering;
 pub mod orphans;
 pub mod rebuild;
 pub mod refcount;

@@ -91,6 +91,15 @@ pub struct Released {
     pub freed: bool,
 }
 
+/// Which references count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Those there are.
+    Now,
+    /// Also those that a crash may bring back: what matters to who writes in place.
+    AfterCrash,
+}
+
 /// A run of blocks with one count, and where its record is.
 struct Run {
     /// Its blocks are `[first, end)`.
@@ -192,6 +201,10 @@ fn set<T: Transaction>(
     if let Some(record) = ends_after {
         push(run.end, record.end(), record.count);
     }
+    if new == 1 {
+        let (len, count) = (state.blocks(), run.end - run.first);
+        state.lingering.add(tx.id(), len, run.first, count);
+    }
     let (from, to) = (from - joined_before, to + joined_after);
     let mut root = state.refcounts;
     let add = add.get(..used).unwrap_or_default();
@@ -204,20 +217,26 @@ fn set<T: Transaction>(
 }
 
 /// The number of references to block `at`, which must be in use, and how many of the blocks
-/// `[at, at + len)` have as many.
+/// `[at, at + len)` have as many. [`When::AfterCrash`] counts a reference that may come back as one.
 ///
 /// # Errors
 ///
 /// `Corrupt` if the blocks are not in one group, or the group's tree is broken.
-pub fn lookup<R: Reader>(reader: &R, at: FsBlock, len: u32) -> Result<(u32, u32)> {
+pub fn lookup<R: Reader>(reader: &R, at: FsBlock, len: u32, when: When) -> Result<(u32, u32)> {
     let (ag, first) = group_of(reader, at, len)?;
     reader.in_group(ag, |reader, state| {
-        if state.refcounts.is_empty() {
-            return Ok((1, len));
+        let (count, len) = if state.refcounts.is_empty() {
+            (1, len)
+        } else {
+            let mut cursor = Cursor::new();
+            let run = find(reader, state, &mut cursor, first, len)?;
+            (run.count, run.end - run.first)
+        };
+        if count > 1 || when == When::Now {
+            return Ok((count, len));
         }
-        let mut cursor = Cursor::new();
-        let run = find(reader, state, &mut cursor, first, len)?;
-        Ok((run.count, run.end - run.first))
+        let (lingers, len) = state.lingering.lookup(reader, first.0, len);
+        Ok((if lingers { 2 } else { 1 }, len))
     })
 }
 

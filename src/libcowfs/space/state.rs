@@ -25,7 +25,7 @@
 //! A state may be dropped and loaded again when nothing is staged or pending ([`GroupState::is_idle`]): all else is
 //! what the disk says, but for the spares. A spare that was forgotten could become data and then, after a crash, be
 //! overwritten with the node it was, by the replay of a transaction that logged it. So they are kept
-//! ([`Remains`]) until no replay would.
+//! ([`Remains`]) until no replay would, as are references that a crash brings back ([`super::lingering`]).
 
 use super::super::block::Block;
 use super::super::btree::Root;
@@ -36,6 +36,7 @@ use super::super::store::Reader;
 use super::super::units::{AgBlock, AgNumber, FsBlock};
 use super::bitmap::Bitmap;
 use super::hints::Hints;
+use super::lingering::Lingering;
 use super::reserve;
 use super::root;
 
@@ -72,6 +73,8 @@ pub struct GroupState {
     /// Blocks the group's trees gave up, and the last transaction that did.
     spares: Vec<AgBlock>,
     spared_by: u64,
+    /// Blocks with one reference that had more.
+    pub(super) lingering: Lingering,
     /// Blocks set aside for the trees, and those of them the trees use.
     reserve: u32,
     pub(super) tree_blocks: u32,
@@ -90,18 +93,20 @@ pub struct GroupState {
     pub(super) free_inodes: Root,
 }
 
-/// What is to be remembered of a group whose state was dropped: its spares.
+/// What is to be remembered of a group whose state was dropped: its spares, and references that a
+/// crash would bring back.
 #[derive(Debug)]
 pub struct Remains {
     spares: Vec<AgBlock>,
     spared_by: u64,
+    lingering: Lingering,
 }
 
 impl Remains {
     /// Whether there is no need to, as `settled` says of a transaction if no replay of the journal
     /// would write again what it or an earlier one logged.
-    pub fn is_settled(&self, settled: impl FnOnce(u64) -> bool) -> bool {
-        self.spares.is_empty() || settled(self.spared_by)
+    pub fn is_settled(&self, settled: impl Fn(u64) -> bool) -> bool {
+        (self.spares.is_empty() || settled(self.spared_by)) && self.lingering.is_over(settled)
     }
 }
 
@@ -127,6 +132,7 @@ impl GroupState {
             pending: 0,
             spares: Vec::new(),
             spared_by: 0,
+            lingering: Lingering::default(),
             reserve: reserve::reserve(geometry, ag),
             tree_blocks: 0,
             longest: len,
@@ -171,6 +177,11 @@ impl GroupState {
         self.available
     }
 
+    /// Blocks of the group.
+    pub(super) fn blocks(&self) -> u32 {
+        self.free.len()
+    }
+
     /// Blocks staged.
     pub fn staged(&self) -> u32 {
         self.staged
@@ -203,6 +214,7 @@ impl GroupState {
         Remains {
             spares: self.spares,
             spared_by: self.spared_by,
+            lingering: self.lingering,
         }
     }
 
@@ -210,6 +222,7 @@ impl GroupState {
     pub fn recall(&mut self, remains: &mut Remains) {
         self.spares = core::mem::replace(&mut remains.spares, Vec::new());
         self.spared_by = remains.spared_by;
+        self.lingering = core::mem::take(&mut remains.lingering);
         for at in 0..self.spares.len() {
             if let Some(&AgBlock(block)) = self.spares.get(at) {
                 self.take(block, 1);

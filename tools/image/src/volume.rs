@@ -392,6 +392,10 @@ impl Reader for Volume {
         Ok(buf)
     }
 
+    fn is_on_disk(&self, _id: u64) -> bool {
+        true
+    }
+
     fn in_group<R>(
         &self,
         ag: AgNumber,

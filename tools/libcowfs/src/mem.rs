@@ -306,6 +306,10 @@ impl Reader for MemStore {
         Ok(buf.clone())
     }
 
+    fn is_on_disk(&self, id: u64) -> bool {
+        id < self.last_id.get() || !self.running.get()
+    }
+
     fn in_group<R>(
         &self,
         ag: AgNumber,
@@ -457,6 +461,10 @@ impl Reader for MemTx<'_> {
 
     fn read(&self, at: FsBlock, kind: Kind) -> Result<Buf> {
         self.store.read(at, kind)
+    }
+
+    fn is_on_disk(&self, id: u64) -> bool {
+        self.store.is_on_disk(id)
     }
 
     fn in_group<R>(

@@ -6,6 +6,7 @@
 use crate::check::check;
 use crate::world::{volume_of, Cell, End, File, Tx, World};
 use cowfs_core::space;
+use cowfs_core::store::Reader;
 use cowfs_core::units::{FileBlock, FsBlock, Ino};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -101,4 +102,39 @@ fn whoever_comes_in_between_is_noticed() {
             }
         }
     }
+}
+
+/// Each file's blocks: whether they are shared now, and whether so for who would write in place.
+fn shared<R: Reader>(reader: &R, file: &File) -> Vec<(bool, bool)> {
+    (0..SIZE)
+        .step_by(2)
+        .map(|at| {
+            let now = file.fork.lookup_shared(reader, FileBlock(at), 1).unwrap();
+            let lasting = file.fork.lookup_to_write(reader, FileBlock(at), 1).unwrap();
+            assert_eq!(now.0, lasting.0);
+            (now.1, lasting.1)
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_crash_makes_shared_again_is_not_written_in_place() {
+    let mut alone = 0;
+    for (name, act) in ACTS {
+        let mut world = clones();
+        let ino = world.ino(0);
+        let mut other = std::mem::take(&mut world.files[0]);
+        assert!(shared(world.store, &world.files[1])
+            .iter()
+            .all(|both| *both == (true, true)));
+        let mut tx = world.store.begin_unlimited();
+        act(&mut tx, ino, &mut other);
+        let within = shared(&tx, &world.files[1]);
+        assert!(within.iter().all(|(_, lasting)| *lasting), "{name}");
+        alone += within.iter().filter(|(now, _)| !now).count();
+        tx.commit().unwrap();
+        let after = shared(world.store, &world.files[1]);
+        assert!(after.iter().all(|(now, lasting)| now == lasting), "{name}");
+    }
+    assert!(alone > SIZE as usize / 2, "{alone}");
 }

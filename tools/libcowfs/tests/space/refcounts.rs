@@ -7,6 +7,7 @@ use cowfs_core::block::Block;
 use cowfs_core::error::Error;
 use cowfs_core::mem::MemStore;
 use cowfs_core::ondisk::{group, Kind};
+use cowfs_core::space::refcount::When;
 use cowfs_core::space::{self, credits, refcount, Purpose};
 use cowfs_core::store::{Reader, Transaction};
 use cowfs_core::units::{AgNumber, FsBlock};
@@ -45,7 +46,7 @@ fn check(store: &MemStore, counts: &BTreeMap<FsBlock, u32>) {
         while geometry.in_one_group(at, len + 1) && counts.contains_key(&at.add(u64::from(len))) {
             len += 1;
         }
-        let (found, run) = refcount::lookup(store, at, len).unwrap();
+        let (found, run) = refcount::lookup(store, at, len, When::Now).unwrap();
         assert_eq!(found, count, "block {at}");
         assert!(run >= 1 && run <= len);
         for _ in 0..run {
@@ -168,7 +169,7 @@ fn free_blocks_and_metadata_have_no_counts() {
         let released = store.run(|tx| refcount::release(tx, at, 1));
         assert!(matches!(released, Err(Error::Corrupt(..))), "{at}");
     }
-    assert!(refcount::lookup(&store, start.add(10), 1000).is_err());
+    assert!(refcount::lookup(&store, start.add(10), 1000, When::Now).is_err());
 }
 
 #[test]
@@ -182,12 +183,65 @@ fn a_count_cannot_pass_its_limit() {
         bytes[64 + 12..64 + 16].fill(0xff);
         cowfs_core::ondisk::header::seal(bytes);
     });
-    assert_eq!(refcount::lookup(&store, at, 1).unwrap(), (u32::MAX, 1));
+    assert_eq!(
+        refcount::lookup(&store, at, 1, When::Now).unwrap(),
+        (u32::MAX, 1)
+    );
     let shared = store.run(|tx| refcount::share(tx, at, 1));
     assert_eq!(shared, Err(Error::TooBig));
     let released = store.run(|tx| refcount::release(tx, at, 1)).unwrap();
     assert!(!released.freed);
-    assert_eq!(refcount::lookup(&store, at, 1).unwrap().0, u32::MAX - 1);
+    assert_eq!(
+        refcount::lookup(&store, at, 1, When::Now).unwrap().0,
+        u32::MAX - 1
+    );
+}
+
+#[test]
+fn what_a_crash_brings_back_counts_until_it_cannot() {
+    let store = volume(1024, 64, 1, 0);
+    let (at, len) = store
+        .run(|tx| space::alloc(tx, FsBlock(0), 8, Purpose::Data))
+        .unwrap();
+    assert_eq!(len, 8);
+    assert_eq!(store.run(|tx| refcount::share(tx, at, 8)), Ok(8));
+    let mut tx = store.begin_unlimited();
+    assert_eq!(refcount::release(&mut tx, at.add(2), 3).unwrap().done, 3);
+    let look = |tx: &dyn Fn(FsBlock, When) -> (u32, u32)| {
+        [0, 2, 4, 5].map(|n| (tx(at.add(n), When::Now), tx(at.add(n), When::AfterCrash)))
+    };
+    let within = look(&|at, when| refcount::lookup(&tx, at, 3, when).unwrap());
+    assert_eq!(
+        within,
+        [
+            ((2, 2), (2, 2)),
+            ((1, 3), (2, 3)),
+            ((1, 1), (2, 1)),
+            ((2, 3), (2, 3)),
+        ]
+    );
+    // Nor is it forgotten with the group.
+    store.forget_groups(false);
+    let again = look(&|at, when| refcount::lookup(&tx, at, 3, when).unwrap());
+    assert_eq!(again, within);
+    tx.commit().unwrap();
+    let after = look(&|at, when| refcount::lookup(&store, at, 3, when).unwrap());
+    for (now, later) in after {
+        assert_eq!(now, later);
+    }
+    // One more transaction, of the same parity as the one after the next.
+    for expected in [(2, 2), (1, 2)] {
+        let mut tx = store.begin_unlimited();
+        if expected.0 == 2 {
+            refcount::release(&mut tx, at, 2).unwrap();
+        }
+        assert_eq!(refcount::lookup(&tx, at, 2, When::AfterCrash), Ok(expected));
+        assert_eq!(
+            refcount::lookup(&tx, at.add(2), 3, When::AfterCrash),
+            Ok((1, 3))
+        );
+        tx.commit().unwrap();
+    }
 }
 
 /// The root of group 0's reference counts; 0 if there are none.

@@ -50,6 +50,10 @@ impl Reader for Watched<'_> {
         self.store.read(at, kind)
     }
 
+    fn is_on_disk(&self, id: u64) -> bool {
+        self.store.is_on_disk(id)
+    }
+
     fn in_group<R>(
         &self,
         ag: AgNumber,
