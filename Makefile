@@ -35,7 +35,8 @@ build := $(CURDIR)/build$(DEBUG:%=/%)
 
 # The virtual machine boots its own kernel, which no module for another one can enter.
 ifdef KDIR
-in_guest := $(filter guest-files vm demo selftests selftests-precure bench check,$(MAKECMDGOALS))
+in_guest := $(filter guest-files vm demo selftests selftests-precure \
+	check-crash check-crash-sample bench check,$(MAKECMDGOALS))
 ifneq ($(in_guest),)
 $(error KDIR=$(KDIR) is for building the module and the tools: use 'make KDIR=$(KDIR)' and insmod \
 	build/module/cowfs.ko in that kernel, or 'make $(in_guest)' without KDIR, in the virtual machine)
@@ -140,7 +141,7 @@ tools: $(need_toolchain)
 
 # --- in the virtual machine -----------------------------------------------
 
-.PHONY: guest-files vm demo selftests selftests-precure bench
+.PHONY: guest-files vm demo selftests selftests-precure check-crash check-crash-sample bench
 guest-files: setup module precure tools
 	@$(in_toolchain) make -s -C selftests KDIR=$(KDIR) BUILD=$(build)/selftests
 
@@ -162,6 +163,23 @@ selftests:
 selftests-precure:
 	@$(guest) $(tests) --timeout $(call timeout,600) --log $(build)/log/precure -- \
 		env TIME=$(time) MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
+
+# Crash consistency: what is left when the power goes, at every point of workloads
+# that are recorded in the guest. A sample of them is part of the checks. LOSSES=N
+# points with lost writes between any two flushes, SEED=N chooses them and the workloads.
+LOSSES ?= 2
+SEED ?= 1
+crash_points = $(if $(TESTS),1,$(points))
+check-crash: points := 2000
+check-crash-sample: points := 500
+check-crash-sample: crash_env := CRASH_SHORT=1
+check-crash check-crash-sample: guest-files
+	@mkdir -p $(build)/crash
+	@qemu/boot --memory $(MEMORY) --cpus $(CPUS) --disk 1G --disk 16G:$(build)/crash/$@.img \
+		$(build)/module/cowfs.ko $(build)/bin $(build)/selftests --timeout $(call timeout,2400) \
+		--log $(build)/log/$@ -- env CRASH_SEED=$(SEED) $(crash_env) selftests/crash/run $(TESTS)
+	@$(in_toolchain) $(build)/bin/cowfs-crash check --losses $(LOSSES) --seed $(SEED) \
+		--least $(crash_points) --runs $(build)/log/$@/results/runs $(build)/crash/$@.img
 
 # CPU cost needs ICOUNT=1, concurrency must not have it. For ROWS=, ROUNDS= and
 # the like see selftests/bench/run. What was measured before a failure is reported.
@@ -227,6 +245,7 @@ help:
 	@echo 'make vm         a shell in the virtual machine, module and tools in place'
 	@echo 'make selftests  the tests that need a kernel (TESTS="name..." for some of them)'
 	@echo 'make test       the tests that need none'
+	@echo 'make check-crash        what thousands of power cuts leave (TESTS="workload..." for some of them)'
 	@echo 'make bench      compare with xfs, btrfs and ext4'
 	@echo 'make lint       formatting, clippy, shellcheck, rustdoc'
 	@echo 'make doc        the documentation of the source'

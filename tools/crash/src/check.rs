@@ -3,6 +3,7 @@
 //! Looks at the volume of one point: the journal is replayed in memory, fsck checks everything, and names and
 //! contents are held against the oracle.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -183,14 +184,13 @@ impl Sight<'_> {
             let ino = self.oracle.inodes().get(object).copied().unwrap_or(0);
             let tell =
                 |what: String| format!("{:?} (file {object}, inode {ino}): {what}", name.name);
-            if !known.contains_key(&ino) {
-                let contents = self
-                    .reading
-                    .contents(self.volume, self.disk, ino)
-                    .map_err(|error| tell(error.to_string()))?;
-                known.insert(ino, contents);
-            }
-            let found = &known[&ino];
+            let found = match known.entry(ino) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let contents = self.reading.contents(self.volume, self.disk, ino);
+                    unknown.insert(contents.map_err(|error| tell(error.to_string()))?)
+                }
+            };
             compared.blocks += found.blocks.len() as u64;
             file.check(found, block_size).map_err(tell)?;
         }

@@ -206,7 +206,8 @@ fn decode(bytes: &[u8], each: u64, data: u64) -> Result<(Entry, u64), &'static s
     let flags = le64(bytes, 16);
     let scaled = |at| le64(bytes, at).checked_mul(each).ok_or("impossible sector");
     let (to, sectors) = (scaled(0)?, scaled(8)?);
-    to.checked_add(sectors).ok_or("impossible sector")?;
+    let beyond = to.checked_add(sectors).ok_or("impossible sector")?;
+    beyond.checked_mul(SECTOR).ok_or("impossible sector")?;
     let end = data.checked_add(sectors).ok_or("impossible length")?;
     let mut carried = 0;
     let action = if flags & MARK != 0 {

@@ -119,7 +119,7 @@ fn add_losses(
         // All or nothing: the points before and after say it.
         return;
     }
-    let mut random = fastrand::Rng::with_seed(seed ^ (batch.start as u64) << 20);
+    let mut random = fastrand::Rng::with_seed(seed ^ ((batch.start as u64) << 20));
     for _ in 0..losses {
         let how = match random.u8(..8) {
             0..4 => How::Any,

@@ -181,7 +181,7 @@ impl Domain {
             apply(&mut names, &change.names);
             for (name, object) in &change.names {
                 let key = key(name);
-                let expected = object.map(|object| inode(object));
+                let expected = object.map(inode);
                 if found.get(&key).copied() == expected {
                     wrong.remove(&key);
                 } else {
