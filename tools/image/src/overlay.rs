@@ -296,6 +296,11 @@ impl Reader for Overlay<'_> {
         Ok(buf)
     }
 
+    fn is_on_disk(&self, _id: u64) -> bool {
+        // All becomes durable at once, and no data is written.
+        true
+    }
+
     fn in_group<R>(
         &self,
         ag: AgNumber,
