@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use cowfs_core::block::Block;
 use cowfs_core::btree::node::{self, Branch};
 use cowfs_core::btree::{Array, Root, MAX_HEIGHT};
+use cowfs_core::error::Result;
 use cowfs_core::ondisk::superblock::has_backup;
 use cowfs_core::ondisk::{group, header, summary, volume, Geometry, Kind};
 use cowfs_core::space::inodes::InodeBlock;
@@ -49,7 +50,7 @@ impl Own {
 
 impl Repair<'_> {
     /// Finds out which groups are in use and where inodes are, and claims that.
-    pub(super) fn find_groups(&mut self) {
+    pub(super) fn find_groups(&mut self) -> Result {
         let known = self.summaries();
         let all = self.geometry.ag_count;
         let mut nodes = Vec::new();
@@ -104,6 +105,7 @@ impl Repair<'_> {
         }
         let slots = self.geometry.inode_slots();
         hints.extend(self.orphans.iter().map(|ino| FsBlock(ino.0 / slots)));
+        self.ensure_root_block()?;
         for at in hints {
             self.adopt(at);
         }
@@ -122,6 +124,7 @@ impl Repair<'_> {
                 self.claim(at);
             }
         }
+        Ok(())
     }
 
     /// Adds a block that something takes for one of inodes, if it is one; false if not, or if that is
@@ -234,7 +237,7 @@ impl Repair<'_> {
         }
     }
 
-    pub(super) fn is_inode_block(&self, at: FsBlock, ag: AgNumber) -> bool {
+    fn is_inode_block(&self, at: FsBlock, ag: AgNumber) -> bool {
         let read = self.overlay.read(at, Kind::Inodes);
         read.is_ok_and(|buf| buf.u64(header::OWNER) == u64::from(ag.0))
     }

@@ -25,7 +25,6 @@ const SECOND: u32 = 1_000_000_000;
 impl Repair<'_> {
     /// Repairs all inodes as such.
     pub(super) fn inodes(&mut self) -> Result {
-        self.ensure_root_block()?;
         let blocks: Vec<FsBlock> = self.inode_blocks.keys().copied().collect();
         let all = blocks.len() as u64;
         for (done, at) in blocks.into_iter().enumerate() {
@@ -305,7 +304,7 @@ impl Repair<'_> {
     }
 
     /// Makes the block of the root directory's inode one of inodes before anybody else claims it.
-    fn ensure_root_block(&mut self) -> Result {
+    pub(super) fn ensure_root_block(&mut self) -> Result {
         let root = self.geometry.root;
         let Some((at, _)) = self.geometry.inode_at(root) else {
             return Ok(());
@@ -318,7 +317,7 @@ impl Repair<'_> {
         };
         self.claim(at);
         self.inode_blocks.insert(at, 0);
-        if !self.is_inode_block(at, ag) {
+        if self.load(at, Kind::Inodes).is_none() {
             let buf = self.overlay.create(at, Kind::Inodes, u64::from(ag.0))?;
             buf.set_u16(inode::IN_USE, 1);
         }

@@ -113,7 +113,7 @@ pub fn repair(volume: &Volume, out: &mut dyn Findings) -> Result {
     let mut repair = Repair::new(volume, out);
     repair.superblocks();
     repair.find_orphans();
-    repair.find_groups();
+    repair.find_groups()?;
     repair.inodes()?;
     repair.contents()?;
     repair.marks()?;

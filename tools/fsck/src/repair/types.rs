@@ -10,6 +10,7 @@ use cowfs_core::inode::symlink::MAX_TARGET;
 use cowfs_core::inode::FileType;
 use cowfs_core::ondisk::inode::{self, Format};
 use cowfs_core::ondisk::{header, Kind};
+use cowfs_core::units::FsBlock;
 
 use super::slot::Slot;
 use super::Repair;
@@ -21,7 +22,10 @@ impl Repair<'_> {
         let format = Format::from_u8(slot.u8(inode::FORMAT));
         if let (Some(kind), Some(format)) = (by_mode, format) {
             if kind.allows(format) {
-                return Some((kind, format));
+                let other = self
+                    .format_for(slot, kind)
+                    .filter(|_| !goes_with(slot, format));
+                return Some((kind, other.unwrap_or(format)));
             }
         }
         let by_format = match format {
@@ -47,7 +51,11 @@ impl Repair<'_> {
         match kind {
             FileType::Regular if is_parent => None,
             FileType::Regular if no_tree => {
-                (count <= inode::INLINE_EXTENTS).then_some(Format::Extents)
+                let extents = self.inline_extents(slot);
+                let mut sound = extents
+                    .iter()
+                    .map(|extent| extent.check(&self.geometry, FsBlock::NULL).is_ok());
+                (count == extents.len() && sound.all(|sound| sound)).then_some(Format::Extents)
             }
             FileType::Regular => tree(Kind::Extent).map(|_| Format::ExtentTree),
             FileType::Directory if no_tree => {
@@ -63,5 +71,18 @@ impl Repair<'_> {
             FileType::Symlink => (size <= MAX_TARGET as u64).then_some(Format::LongSymlink),
             _ => (no_tree && count == 0 && !is_parent).then_some(Format::None),
         }
+    }
+}
+
+/// Whether the rest of the inode is as an inode of this format has it.
+fn goes_with(slot: &Slot, format: Format) -> bool {
+    let size = slot.u64(inode::SIZE_BYTES);
+    let count = slot.u16(inode::COUNT);
+    match format {
+        Format::Extents => slot.root().block.is_null() || count > 0,
+        Format::ExtentTree => !slot.root().block.is_null(),
+        Format::Symlink => size == u64::from(count),
+        Format::LongSymlink => size > inode::INLINE_SIZE as u64,
+        Format::Directory | Format::None => true,
     }
 }
