@@ -69,7 +69,7 @@ impl Row {
         Some((lower + upper) / 2.0)
     }
 
-    /// How many times better the first file system is than the second.
+    /// How many times better the first file system is than the second; nothing to nothing is no ratio.
     pub fn ratio(&self, filesystem: &str, other: &str) -> Option<f64> {
         let (ours, theirs) = (self.median(filesystem)?, self.median(other)?);
         let ratio = if self.more_is_better {
@@ -77,7 +77,7 @@ impl Row {
         } else {
             theirs / ours
         };
-        ratio.is_finite().then_some(ratio)
+        (ratio.is_finite() && ratio > 0.0).then_some(ratio)
     }
 
     /// The best of the others.
@@ -219,6 +219,14 @@ mod tests {
         assert_eq!(rows[0].best_peer("a"), Some("c"));
         assert_eq!(rows[1].ratio("a", "b"), Some(0.25));
         assert_eq!(rows[1].best_peer("a"), Some("b"));
+    }
+
+    #[test]
+    fn zero_is_no_ratio() {
+        let rows = rows(&[("less", "a", 8.0), ("less", "b", 0.0)]);
+        assert_eq!(rows[0].ratio("a", "b"), None);
+        assert_eq!(rows[0].ratio("b", "a"), None);
+        assert_eq!(rows[0].best_peer("a"), None);
     }
 
     #[test]
