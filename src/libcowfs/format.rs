@@ -14,6 +14,7 @@
 
 use super::block::Block;
 use super::error::{Error, Result};
+use super::extent;
 use super::ondisk::geometry::{MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, MIN_GROUP_BLOCKS};
 use super::ondisk::superblock::{has_backup, LABEL_SIZE};
 use super::ondisk::{header, inode, volume, Geometry, Kind, Superblock};
@@ -27,6 +28,8 @@ pub const MIN_JOURNAL_BLOCKS: u32 = 1024;
 /// Largest journal made unless asked for, in bytes: transactions of a quarter of this are more than
 /// any machine gathers in a commit interval.
 const MAX_DEFAULT_JOURNAL: u64 = 1 << 30;
+/// Blocks that the module adds to what a step asks for: a new inode and an orphan, and its own.
+const TRANSACTION: u32 = 64;
 /// Part of the volume that the journal takes unless asked for.
 const JOURNAL_PART: u64 = 32;
 /// First summary block.
@@ -82,10 +85,34 @@ pub fn plan(
         return Err(Unfit::BlockSize);
     }
     let group = Geometry::max_group_blocks(block_size as usize);
-    plan_with_groups(bytes, block_size, journal, group)
+    let with = |journal| plan_with_groups(bytes, block_size, journal, group);
+    // Beside the smallest journal there are the most groups, on which it depends how large it must be.
+    let least = least_journal(&with(Some(MIN_JOURNAL_BLOCKS))?);
+    match journal {
+        Some(blocks) if blocks < least => {
+            Err(Unfit::Journal(u64::from(least) * u64::from(block_size)))
+        }
+        Some(_) => with(journal),
+        None => match with(None) {
+            Ok(superblock) if superblock.journal_blocks >= least => Ok(superblock),
+            _ => with(Some(least)),
+        },
+    }
 }
 
-/// Like [`plan`], with groups of `group` blocks.
+/// The fewest blocks the journal of a volume so laid out may have: no step on it asks for more than a
+/// transaction can have, which jbd2 limits to a third of the journal. Of that go the journal's own blocks and
+/// revoke records.
+fn least_journal(superblock: &Superblock) -> u32 {
+    let Ok(geometry) = superblock.geometry() else {
+        return MIN_JOURNAL_BLOCKS;
+    };
+    let step = extent::most_credits(&geometry).saturating_add(TRANSACTION);
+    let transaction = step.saturating_add(step / 32).saturating_add(16);
+    transaction.saturating_mul(3).max(MIN_JOURNAL_BLOCKS)
+}
+
+/// Like [`plan`], with groups of `group` blocks, and any journal that jbd2 takes.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ use super::super::space::credits;
 use super::super::space::refcount::When;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, FsBlock, Ino};
-use super::cost::{self, Counting, CALLER};
+use super::cost::{self, Counting, AT_ONCE, CALLER};
 use super::edit::Edit;
 use super::lookup::{end_in_leaf, leaf, shared_levels};
 use super::nodes::{release, share, Nodes};
@@ -151,9 +151,17 @@ impl Fork {
         }
         let mut edit = Edit::new();
         let wish = Wish { from, end, target };
-        match self.map {
-            Map::Inline(..) => self.map_inline(tx, ino, wish, &mut edit)?,
-            Map::Tree(root) => self.map_tree(tx, ino, root, wish, &mut edit)?,
+        loop {
+            match self.map {
+                Map::Inline(..) => self.map_inline(tx, ino, wish, &mut edit)?,
+                Map::Tree(root) => {
+                    if !self.map_tree(tx, ino, root, wish, &mut edit)? {
+                        edit = Edit::new();
+                        continue;
+                    }
+                }
+            }
+            break;
         }
         let done = edit.end.since(from);
         if edit.is_nothing() {
@@ -173,6 +181,7 @@ impl Fork {
         Ok(done)
     }
 
+    /// Returns whether it is done: else a node was copied, and the rest is to be planned anew.
     // Not inlined, as is the next: together they would take too much of the kernel's stack.
     #[inline(never)]
     fn map_tree<T: Transaction>(
@@ -182,21 +191,27 @@ impl Fork {
         mut root: Root,
         wish: Wish,
         edit: &mut Edit,
-    ) -> Result {
+    ) -> Result<bool> {
         let Wish { from, end, target } = wish;
         let mut cursor = Cursor::<Extents, T::Buf>::new();
         cursor.seek(tx, root, from.0)?;
         let end = end_in_leaf(&cursor, from, end.since(from));
         leaf(tx.geometry(), &cursor)?.plan(edit, from, end, target.blocks())?;
         if edit.is_nothing() {
-            return Ok(());
+            return Ok(true);
         }
         let shared = match self.shared {
             true => shared_levels(tx, &cursor, self.epoch, When::Now)?,
             false => 0,
         };
         let tree = cost::splice(tx, &cursor, edit, shared)?;
-        tx.need(tree + self.cost(tx, edit, wish)?)?;
+        if shared > 1 && tree.total(tx.geometry()) > AT_ONCE {
+            // From the top, so that what is asked for is never more than copying one node takes.
+            self.shadow(tx, ino, root, &mut cursor, shared)?;
+            return Ok(false);
+        }
+        let counts = self.cost(tx, edit, wish)?;
+        tx.need(CALLER + tree.counting(counts).total(tx.geometry()))?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,
@@ -208,7 +223,7 @@ impl Fork {
             cursor.splice(tx, &mut nodes, &mut root, edit.at, edit.remove, edit.add())
         })?;
         self.set_root(root);
-        Ok(())
+        Ok(true)
     }
 
     #[inline(never)]
@@ -243,13 +258,13 @@ impl Fork {
         let used = new.get(..count).unwrap_or_default();
         let mut extents = [Extent::NONE; INLINE_EXTENTS];
         if let Some(to) = extents.get_mut(..count) {
-            tx.need(self.cost(tx, edit, wish)?)?;
+            tx.need(CALLER + self.cost(tx, edit, wish)?)?;
             referred(tx, edit, wish, |_| Ok(()))?;
             to.copy_from_slice(used);
             self.map = Map::Inline(count, extents);
             return Ok(());
         }
-        tx.need(self.cost(tx, edit, wish)? + credits::COMMIT + 1)?;
+        tx.need(CALLER + self.cost(tx, edit, wish)? + credits::COMMIT + 1)?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,
@@ -264,19 +279,19 @@ impl Fork {
         Ok(())
     }
 
-    /// Blocks a step may change, besides those of the tree.
+    /// What counting takes in a step, besides the copying of nodes.
     fn cost<T: Transaction>(&self, tx: &T, edit: &Edit, wish: Wish) -> Result<u32> {
         let len = edit.end.since(wish.from) as u32;
         let new = match wish.target {
             Target::Shared(disk) => cost::count(tx, once((disk, len)), Counting::Try)?,
-            Target::Written(_) => return Ok(CALLER),
+            Target::Written(_) => return Ok(0),
             Target::New(..) | Target::Hole => 0,
         };
         let how = match self.shared {
             true => Counting::Release,
             false => Counting::Free,
         };
-        Ok(CALLER + new + cost::count(tx, edit.old().iter().copied(), how)?)
+        Ok(new + cost::count(tx, edit.old().iter().copied(), how)?)
     }
 }
 

@@ -17,7 +17,7 @@ use super::super::units::{FileBlock, FsBlock};
 use super::record::{Extent, MAX_LEN};
 
 /// Most runs of blocks one step takes a reference from.
-const MAX_OLD: usize = 8;
+pub(super) const MAX_OLD: usize = 8;
 
 /// What to do to a list of extents.
 pub(super) struct Edit {

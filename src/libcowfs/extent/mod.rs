@@ -42,8 +42,8 @@
 //! **Steps.** Every function that changes a fork does one bounded step in the transaction given, which it
 //! first asks for the blocks that takes (`cost.rs`), and says how far it came. Between steps everything is
 //! consistent, so the caller may end the transaction and begin another. If a step fails with a
-//! [refusal](Error::is_refusal), nothing was changed. After any other, [`Fork::changed`] tells whether the inode must be stored, in the
-//! same transaction.
+//! [refusal](Error::is_refusal), the file is mapped as before, though shared nodes of its tree may have been copied. In any
+//! case [`Fork::changed`] tells whether the inode must be stored, in the same transaction.
 
 mod change;
 mod cost;
@@ -54,6 +54,7 @@ mod record;
 mod share;
 mod truncate;
 
+pub use cost::most as most_credits;
 pub use lookup::Lookup;
 pub use record::{Extent, Extents, MAX_LEN};
 

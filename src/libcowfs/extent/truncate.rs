@@ -134,7 +134,7 @@ impl Fork {
     }
 
     /// Copies the path's topmost shared node.
-    fn shadow<T: Transaction>(
+    pub(super) fn shadow<T: Transaction>(
         &mut self,
         tx: &mut T,
         ino: Ino,

@@ -6,8 +6,8 @@
 
 use super::super::btree::Root;
 use super::super::ondisk::Geometry;
-use super::super::units::FsBlock;
-use super::reserve::tree_levels;
+use super::super::units::{AgNumber, FsBlock};
+use super::reserve::{reserve, touched_by_range, tree_levels};
 
 /// The volume's counters, settled at the end of a transaction.
 pub const SETTLE: u32 = 1;
@@ -27,6 +27,21 @@ const fn nodes(levels: u32) -> u32 {
 /// go.
 pub fn share(geometry: &Geometry) -> u32 {
     nodes(tree_levels(geometry)) + 1
+}
+
+/// Any number of [`refcount::share`](super::refcount::share), or of
+/// [`refcount::release`](super::refcount::release), over a run of `len` blocks that follow one another.
+pub fn run(geometry: &Geometry, len: u32) -> u32 {
+    match len {
+        0 | 1 => release(geometry),
+        _ => touched_by_range(len, tree_levels(geometry), geometry.block_size()) + COMMIT,
+    }
+}
+
+/// Any number of them in one group of `len` blocks: its trees use no more blocks than are set aside
+/// for them, since what they give up they take again first.
+pub fn group(geometry: &Geometry, ag: AgNumber) -> u32 {
+    reserve(geometry, ag).saturating_add(COMMIT)
 }
 
 /// One [`refcount::release`](super::refcount::release): the group's tree; or header and summary.

@@ -55,6 +55,19 @@ fn most_by_range(blocks: u32, block_size: usize) -> (u32, u32) {
     }
 }
 
+/// Most nodes of a tree that a change of the keys `[a, a + len)` makes part of a transaction, before
+/// and after taken together: those whose ranges hold any of them, on each level one more at either end
+/// for a split or merge there, and one for the tree's right edge.
+pub(super) fn touched_by_range(len: u32, levels: u32, block_size: usize) -> u32 {
+    let least = (capacity(block_size) / 2).saturating_sub(UNEVEN).max(2);
+    let (mut total, mut nodes) = (0u32, len);
+    for _ in 0..levels {
+        nodes = div(u64::from(nodes), u64::from(least)) as u32 + 5;
+        total = total.saturating_add(nodes);
+    }
+    total
+}
+
 /// Most nodes a tree of `records` records can have.
 fn most_by_fill(records: u32, block_size: usize) -> u32 {
     let least = (capacity(block_size) / 4).max(2);

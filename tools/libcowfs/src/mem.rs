@@ -143,6 +143,7 @@ pub struct MemStore {
     locked: Cell<bool>,
     running: Cell<bool>,
     last_id: Cell<u64>,
+    asked: Cell<u32>,
 }
 
 impl MemStore {
@@ -162,6 +163,7 @@ impl MemStore {
             locked: Cell::new(false),
             running: Cell::new(false),
             last_id: Cell::new(0),
+            asked: Cell::new(0),
         })
     }
 
@@ -201,6 +203,11 @@ impl MemStore {
         let done = f(&mut tx);
         tx.commit()?;
         done
+    }
+
+    /// The most blocks any step asked for.
+    pub fn most_asked(&self) -> u32 {
+        self.asked.get()
     }
 
     /// Drops what is known in memory of groups, where that is no more than the disk says; `settled`: and
@@ -536,6 +543,7 @@ impl Transaction for MemTx<'_> {
         if let Some(f) = self.meanwhile.take() {
             f(self);
         }
+        self.store.asked.set(self.store.asked.get().max(blocks));
         let all = self.touched.saturating_add(blocks as usize);
         if all > self.limit {
             return Err(Error::NeedCredits);

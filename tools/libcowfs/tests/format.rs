@@ -3,6 +3,7 @@
 //! Layouts from the smallest volume to the largest, and their first metadata.
 
 use cowfs_core::block::Block;
+use cowfs_core::extent::most_credits;
 use cowfs_core::format::{self, Unfit};
 use cowfs_core::mem::MemStore;
 use cowfs_core::ondisk::geometry::MIN_GROUP_BLOCKS;
@@ -119,11 +120,52 @@ fn impossible_wishes_are_named() {
     for size in [0, 512, 3000, 8192, u32::MAX] {
         assert_eq!(plan(size, None), Unfit::BlockSize);
     }
-    assert_eq!(plan(4096, Some(1023)), Unfit::Journal(4 << 20));
+    let Unfit::Journal(least) = plan(4096, Some(1024)) else {
+        panic!("a journal of 4 MiB is too small for 1 GiB");
+    };
+    let least = (least / 4096) as u32;
+    assert_eq!(
+        plan(4096, Some(least - 1)),
+        Unfit::Journal(u64::from(least) * 4096)
+    );
+    assert!(format::plan(1 << 30, 4096, Some(least)).is_ok());
     assert!(matches!(plan(4096, Some(u32::MAX)), Unfit::TooSmall(_)));
     for group in [0, 32, 100, 31552] {
         let error = format::plan_with_groups(1 << 30, 4096, None, group).unwrap_err();
         assert_eq!(error, Unfit::GroupSize);
+    }
+}
+
+/// A third of the journal is what a transaction may have.
+#[test]
+fn the_journal_has_room_for_the_longest_step() {
+    for block_size in SIZES {
+        for mib in [
+            16u64,
+            64,
+            123,
+            246,
+            500,
+            1 << 10,
+            4 << 10,
+            1 << 20,
+            16 << 20,
+        ] {
+            let superblock = format::plan(mib << 20, block_size, None).unwrap();
+            let geometry = superblock.geometry().unwrap();
+            let (most, journal) = (most_credits(&geometry), geometry.journal_blocks);
+            println!("{block_size}: {mib} MiB: {most} of {journal} blocks");
+            assert!(
+                most + 64 <= journal / 3 - journal / 100,
+                "{most} of {journal}"
+            );
+            // Not for the price of much of the volume.
+            let part = u64::from(journal) * 100 * u64::from(block_size) / (mib << 20);
+            assert!(
+                mib < 64 || part <= if block_size < 4096 { 25 } else { 12 },
+                "{part} %"
+            );
+        }
     }
 }
 

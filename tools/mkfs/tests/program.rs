@@ -53,7 +53,7 @@ fn options_reach_the_superblock() {
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
     let text = made(
         file.path(),
-        &["-L", "a label", "-U", uuid, "-b", "2048", "-J", "4M"],
+        &["-L", "a label", "-U", uuid, "-b", "2048", "-J", "12M"],
     );
     assert!(
         text.contains(uuid) && text.contains("\"a label\""),
@@ -63,12 +63,12 @@ fn options_reach_the_superblock() {
     let sb = volume.superblock();
     assert_eq!(&sb.label[..8], b"a label\0");
     assert_eq!(sb.uuid[..4], [1, 0x23, 0x45, 0x67]);
-    assert_eq!((sb.block_size, sb.journal_blocks), (2048, 2048));
+    assert_eq!((sb.block_size, sb.journal_blocks), (2048, 6144));
     assert_eq!(sb.blocks, (64 << 20) / 2048);
     assert_ne!(sb.hash_seed, [0; 16]);
     assert!(sb.made > 1_600_000_000);
     match volume.journal() {
-        Journal::Clean(journal) => assert_eq!(journal.blocks, 2048),
+        Journal::Clean(journal) => assert_eq!(journal.blocks, 6144),
         other => panic!("{other:?}"),
     }
 }
@@ -142,7 +142,7 @@ fn a_journal_too_small_is_refused() {
     refused(
         file(64 << 20).path(),
         &["-J", "1M"],
-        "at least 4194304 bytes",
+        "at least 5271552 bytes",
     );
 }
 

@@ -6,7 +6,7 @@ use crate::check::check;
 use crate::world::{volume_of, Cell, End, World};
 use cowfs_core::btree::{node, Cursor, Root};
 use cowfs_core::error::Error;
-use cowfs_core::extent::{Extents, Fork, MAX_LEN};
+use cowfs_core::extent::{most_credits, Extents, Fork, MAX_LEN};
 use cowfs_core::mem::{Buf, MemStore};
 use cowfs_core::ondisk::{inode, Kind};
 use cowfs_core::space;
@@ -382,4 +382,40 @@ fn nodes_of_the_present_epoch_are_known_to_be_the_files_own() {
     assert_eq!(world.write(0, 1000, 1), End::Finished);
     assert_eq!(epochs(&world, 0, 1000), [epoch, 0, 0]);
     check(&world);
+}
+
+/// However fragmented the counts are, one step fits into a transaction of the smallest journal that such
+/// a volume may have, and none asks for more than was computed.
+#[test]
+fn the_most_fragmented_leaf_is_copied_in_a_transaction_of_the_smallest_journal() {
+    let most = |store: &MemStore| most_credits(store.geometry());
+    // A file whose blocks, in runs of many lengths, other files refer to: the more, the more counts there are.
+    let mut world = World::new(volume_of(10, 3, 3008), 6000, 1);
+    world.create();
+    for n in 0..90 {
+        assert_eq!(world.write(0, 64 * n, 62), End::Finished);
+    }
+    for round in 0..3 {
+        let target = world.create();
+        for at in (round..5760).step_by(3 + round as usize) {
+            assert_eq!(world.share(0, at, target, at, 1), End::Finished);
+        }
+    }
+    let nodes = world.store.metadata().len();
+    assert!(nodes > 150, "{nodes} nodes hold all counts");
+    assert_eq!(world.clone_file(0), End::Finished);
+    let clone = world.files.len() - 1;
+    let before = world.store.most_asked();
+    assert_eq!(world.write(clone, 3000, 1), End::Finished);
+    check(&world);
+    let asked = world.store.most_asked();
+    assert!(
+        asked > 128 && asked > before,
+        "{asked} blocks, {before} before"
+    );
+    assert!(
+        asked <= most(world.store),
+        "{asked} blocks asked for, not {}",
+        most(world.store)
+    );
 }

@@ -5,6 +5,8 @@
 use crate::check::check;
 use crate::world::{volume_of, End, World};
 use cowfs_core::error::Error;
+use cowfs_core::extent::most_credits;
+use cowfs_core::store::Reader;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -104,6 +106,14 @@ fn play(block_shift: u8, groups: u32, group: u32, ops: Vec<Op>, seed: u64, crash
         world.remove(0);
     }
     check(&world);
+    let (asked, most) = (
+        world.store.most_asked(),
+        most_credits(world.store.geometry()),
+    );
+    assert!(
+        asked <= most,
+        "{asked} blocks asked for, no more than {most} promised"
+    );
 }
 
 /// A sample; `PROPTEST_CASES` asks for more.
