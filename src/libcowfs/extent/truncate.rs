@@ -9,8 +9,8 @@
 
 use super::super::btree::{node, Array, Cursor, Root};
 use super::super::error::Result;
-use super::super::space::refcount::{self, When};
 use super::super::space::credits;
+use super::super::space::refcount::{self, When};
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, Ino};
 use super::change::Target;
