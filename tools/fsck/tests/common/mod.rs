@@ -413,7 +413,8 @@ impl Image {
         FsBlock(u64_at(&self.block(self.group(ag)), at))
     }
 
-    /// Runs fsck.cowfs; returns its exit code and all it says.
+    /// Runs fsck.cowfs; returns its exit code and all it says: the one just built, or, in tests of other packages,
+    /// the one installed.
     pub fn fsck(&self, options: &[&str]) -> (Option<i32>, String) {
         fsck(self.path(), options)
     }
@@ -455,13 +456,14 @@ impl Image {
     }
 }
 
-/// Runs fsck.cowfs; returns its exit code and all it says.
+/// Runs fsck.cowfs; returns its exit code and all it says: the one just built, or, in tests of other packages,
+/// the one installed.
 pub fn fsck(path: &Path, options: &[&str]) -> (Option<i32>, String) {
     let Output {
         status,
         stdout,
         stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_fsck-cowfs"))
+    } = Command::new(option_env!("CARGO_BIN_EXE_fsck-cowfs").unwrap_or("fsck.cowfs"))
         .args(options)
         .arg(path)
         .output()
