@@ -294,3 +294,23 @@ fn durable_contents_imply_that_the_file_was_made() {
     assert!(ok(10, &[("a", 51)]));
     assert!(ok(12, &[("b", 52)]));
 }
+
+#[test]
+fn a_sync_promises_nothing_of_names_that_come_while_it_is_under_way() {
+    let mut trace = trace(&[
+        "b:1:0:start",
+        "e:1:0:0",
+        "b:2:0:link:0:home:1",
+        "e:2:0:50",
+        "b:3:1:link:1:a:2",
+        "b:4:2:syncall",
+        "e:3:0:51",
+        "e:4:0:0", // 7
+        "b:5:2:syncall",
+        "e:5:0:0", // 9
+    ]);
+    trace.inodes.insert(0, 7);
+    assert!(names_said(&trace, 8, &[]));
+    assert!(!names_said(&trace, 10, &[]));
+    assert!(names_said(&trace, 10, &[("a", 51)]));
+}

@@ -218,11 +218,6 @@ impl<'a> Oracle<'a> {
                     self.unsettled.entry(*object).or_default().push(op.number);
                 }
             }
-            Kind::Link(..) | Kind::Unlink(_) | Kind::Rename(..) | Kind::Exchange(..) => {
-                if let Some(domain) = self.domains.get_mut(&op.actor) {
-                    domain.end(op.number);
-                }
-            }
             Kind::Sync(..) | Kind::SyncAll if op.failed() => {}
             Kind::Sync(object, all) => {
                 self.settle_before(*object, op.began);
@@ -241,7 +236,11 @@ impl<'a> Oracle<'a> {
                     domain.settle_all(op.began);
                 }
             }
-            Kind::Start => {}
+            Kind::Start
+            | Kind::Link(..)
+            | Kind::Unlink(_)
+            | Kind::Rename(..)
+            | Kind::Exchange(..) => {}
         }
     }
 

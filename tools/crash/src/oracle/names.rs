@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::OpNumber;
 use crate::trace::{Actor, Kind, Name, Object, Op, Trace};
 
 /// Names as they are found: directory's inode and entry, and the inode it names.
@@ -54,9 +53,8 @@ pub fn tops(trace: &Trace) -> BTreeMap<Actor, Vec<Object>> {
 /// An operation on names.
 #[derive(Clone, Debug)]
 struct Change {
-    op: OpNumber,
-    began: usize,
-    returned: bool,
+    /// Where in the log it returns.
+    ended: usize,
     /// The names it changes and what they name then.
     names: Vec<(Name, Option<Object>)>,
     /// What it is about: files and directories.
@@ -94,50 +92,41 @@ impl Domain {
         }
         apply(&mut self.last, &names);
         self.later.push_back(Change {
-            op: op.number,
-            began: op.began,
-            returned: false,
+            ended: op.ended.map_or(usize::MAX, |(at, _)| at),
             names,
             objects,
         });
     }
 
-    /// An operation returned.
-    pub fn end(&mut self, op: OpNumber) {
-        for change in self.later.iter_mut().filter(|change| change.op == op) {
-            change.returned = true;
-        }
-    }
-
     /// All that returned before entry `before` of the log is durable.
     pub fn settle_all(&mut self, before: usize) {
-        self.settle(|change| change.began < before && change.returned);
+        self.settle(|change| change.ended < before);
     }
 
     /// All up to the last operation about `object` that returned before entry `before` is durable.
     pub fn settle_names_of(&mut self, object: Object, before: usize) {
-        self.settle(|change| {
-            change.began < before && change.returned && change.objects.contains(&object)
-        });
+        self.settle(|change| change.ended < before && change.objects.contains(&object));
     }
 
     /// The object has durable contents, so it was made.
     pub fn settle_making_of(&mut self, object: Object) {
-        let made = self.later.iter().find(|change| {
-            change.returned && change.names.iter().any(|(_, named)| *named == Some(object))
-        });
-        if let Some(op) = made.map(|change| change.op) {
-            // Another name of a file whose making is durable already may come first here.
-            if !self.durable.values().any(|named| *named == object) {
-                self.settle(|change| change.op == op);
-            }
+        if self.durable.values().any(|named| *named == object) {
+            return;
+        }
+        let makes = |change: &Change| change.names.iter().any(|(_, named)| *named == Some(object));
+        // The first of its names: it may have got others since.
+        if let Some(at) = self.later.iter().position(makes) {
+            self.settle_to(at);
         }
     }
 
     fn settle(&mut self, which: impl Fn(&Change) -> bool) {
-        let Some(last) = self.later.iter().rposition(which) else {
-            return;
-        };
+        if let Some(last) = self.later.iter().rposition(which) {
+            self.settle_to(last);
+        }
+    }
+
+    fn settle_to(&mut self, last: usize) {
         for change in self.later.drain(..=last) {
             apply(&mut self.durable, &change.names);
         }
