@@ -27,7 +27,7 @@ const KINDS: [EntryType; 7] = [
 ];
 
 fn volume(bytes: u64, block_size: u32) -> MemStore {
-    let mut plan = format::plan(bytes, block_size, Some(1024)).unwrap();
+    let mut plan = format::plan(bytes, block_size, None).unwrap();
     plan.hash_seed = *b"0123456789abcdef";
     let store = MemStore::new(plan.geometry().unwrap()).unwrap();
     store.run(|tx| format::write(tx, 0)).unwrap();
