@@ -5,7 +5,7 @@
 //! An operation is in one of four states. *Under way*: it may have happened or not. *Returned*: all others see
 //! it, but a crash may still undo it. *Durable*: something that promises so returned. *Failed*.
 //!
-//! - A **block** ([`file`]) may hold what the last durable operation put there, or what any later one did; each
+//! - A **block** ([`mod@file`]) may hold what the last durable operation put there, or what any later one did; each
 //!   block for itself, except that a clone of a whole file happened for all blocks or for none.
 //! - **Names** ([`names`]) of one actor are as they were after one of its operations, not before the last
 //!   durable one: operations on names are atomic, and the journal keeps their order.
