@@ -14,6 +14,7 @@ use crate::libcowfs::units::Ino;
 use crate::linux::error::EOPNOTSUPP;
 use crate::linux::fs::{falloc, File, Locked};
 use crate::linux::iomap::buffered;
+use crate::space::Promise;
 use crate::super_block::Cowfs;
 use crate::transaction::Tx;
 use crate::truncate;
@@ -168,27 +169,53 @@ fn preallocate(inode: &Inode, start: i64, end: i64) -> Result {
 fn fill(view: View<'_>, inode: &Inode, hole: FileRange, height: u64) -> Result<u64> {
     let sb = inode.sb();
     let nodes = 2 * (height + 2);
-    let promise = view.volume().promise(sb, hole.len.saturating_add(nodes))?;
-    let fill = || -> CoreResult<u64> {
-        let mut tx = Tx::start(view, CREDITS, promise)?;
-        let mut map = inode.data().map_mut();
-        map.changing();
-        let goal = cow::near(&view, inode);
-        let (disk, len) = space::stage(&view, goal, u32::try_from(hole.len).unwrap_or(u32::MAX))?;
-        let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
-        let done = fork
-            .insert_unwritten(&mut tx, Ino(inode.ino()), hole.start, disk, len)
-            .inspect_err(|_| {
-                let _ = space::unstage(&view, disk, len);
-            })?;
-        space::commit_staged(&mut tx, disk, done)?;
-        if done < len {
-            space::unstage(&view, disk.add(u64::from(done)), len - done)?;
+    let mut credits = CREDITS;
+    loop {
+        let promise = view.volume().promise(sb, hole.len.saturating_add(nodes))?;
+        let filled = fill_once(view, inode, hole, promise, &mut credits);
+        if let Some(done) = filled.map_err(|e| error::report(sb, e))? {
+            return Ok(done);
         }
+    }
+}
+
+/// Tries that in one transaction; `None` if it takes one of more `credits`. What it changed before it was refused,
+/// nodes that were copied, stays.
+fn fill_once(
+    view: View<'_>,
+    inode: &Inode,
+    hole: FileRange,
+    promise: Promise<'_>,
+    credits: &mut u32,
+) -> CoreResult<Option<u64>> {
+    let mut tx = Tx::start(view, *credits, promise)?;
+    let mut map = inode.data().map_mut();
+    map.changing();
+    let goal = cow::near(&view, inode);
+    let (disk, len) = space::stage(&view, goal, u32::try_from(hole.len).unwrap_or(u32::MAX))?;
+    let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
+    let mapped = fork.insert_unwritten(&mut tx, Ino(inode.ino()), hole.start, disk, len);
+    let done = *mapped.as_ref().unwrap_or(&0);
+    let changed = fork.changed();
+    if done > 0 {
+        space::commit_staged(&mut tx, disk, done)?;
+    }
+    if done < len {
+        space::unstage(&view, disk.add(u64::from(done)), len - done)?;
+    }
+    match mapped {
+        Err(e) if !e.is_refusal() => return Err(e),
+        _ => {}
+    }
+    if changed {
         log::log(&mut tx, inode, &mut map, true)?;
-        drop(map);
-        tx.finish()?;
-        Ok(u64::from(done))
-    };
-    fill().map_err(|e| error::report(sb, e))
+    }
+    drop(map);
+    *credits = tx.wanted();
+    tx.finish()?;
+    match mapped {
+        Ok(done) => Ok(Some(u64::from(done))),
+        Err(Error::NeedCredits) => Ok(None),
+        Err(e) => Err(e),
+    }
 }

@@ -27,15 +27,16 @@ pub enum Error {
     Invalid,
     /// A limit of the format is reached (file size, links, reference count, name length).
     TooBig,
-    /// The transaction has too few credits to go on; nothing was changed since it was last asked.
+    /// The transaction has too few credits to go on. What was done before it was asked for them stands.
     NeedCredits,
     /// The journal is aborted or the volume read-only.
     ReadOnly,
 }
 
 impl Error {
-    /// Whether a step that ends with this has changed nothing, so that what was done before it in the same
-    /// transaction stands: it is the request that cannot be met. Otherwise it is the volume that failed.
+    /// Whether it is the request that cannot be met, not the volume that failed. A step that ends with this leaves
+    /// all consistent and what it was to change as it was, and what was done before it in the same transaction
+    /// stands. It may have copied shared nodes, though, which must then be committed.
     pub fn is_refusal(self) -> bool {
         matches!(
             self,
