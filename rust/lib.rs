@@ -13,12 +13,13 @@
 //! - [`buffer_head`], [`jbd2`]: metadata blocks, and transactions over them.
 //! - [`block`]: block devices. [`shared_bytes`]: memory that others may change.
 //! - [`rwsem`], [`workqueue`], [`mm`]: locks, deferred work, memory reclaim.
-//! - [`crc32c`], [`random`]: checksums, random numbers. [`panic`](mod@panic): the end.
+//! - [`capability`]: privileges. [`crc32c`], [`random`]: checksums, random numbers. [`panic`](mod@panic): the end.
 
 #[allow(dead_code)]
 pub(crate) mod bindings;
 pub mod block;
 pub mod buffer_head;
+pub mod capability;
 pub mod crc32c;
 pub mod error;
 pub mod fs;

@@ -7,6 +7,7 @@
 
 use crate::error;
 use crate::file;
+use crate::ioctl;
 use crate::libcowfs::dir;
 use crate::libcowfs::inode::FileType as EntryType;
 use crate::linux::fs::{DirContext, DirEntryType, File, FileOperations, SeekFrom};
@@ -39,6 +40,7 @@ impl FileOperations for Operations {
     }
 
     fn iterate_shared(context: &mut DirContext<'_, Cowfs>) -> Result {
+        context.file().inode().sb().info().check_runs()?;
         if !context.emit_dots() {
             return Ok(());
         }
@@ -55,6 +57,10 @@ impl FileOperations for Operations {
         })
         .map(|end| context.set_pos(end as i64))
         .map_err(|e| error::report(sb, e))
+    }
+
+    fn ioctl(file: &File<Cowfs>, command: u32, argument: usize) -> Result<isize> {
+        ioctl::ioctl(file, command, argument)
     }
 
     fn fsync(file: &File<Cowfs>, _start: i64, _last: i64, datasync: bool) -> Result {

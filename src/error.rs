@@ -54,6 +54,9 @@ pub(crate) fn report(sb: &Super, error: Core) -> Error {
     if let Core::Corrupt(..) = error {
         sb.info().corrupt(sb);
     }
+    if error == Core::ReadOnly && sb.info().is_stopped() {
+        return EIO;
+    }
     errno(error)
 }
 

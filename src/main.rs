@@ -5,7 +5,7 @@
 //! `Documentation/design.md` tells how it works. The layers, of which each uses only those below:
 //!
 //! ```text
-//!   super_block  namei  directory  symlink  file/  pages       what the VFS calls
+//!   super_block  namei  directory  symlink  file/  pages  ioctl  what the VFS calls
 //!   io/  cow  truncate  evict  orphan  room  reclaim           how it is done
 //!   inode/  transaction  view  space  groups  volume  buffer   a mounted volume
 //!   libcowfs/                                                  the format and its algorithms
@@ -24,6 +24,7 @@ mod file;
 mod groups;
 mod inode;
 mod io;
+mod ioctl;
 pub mod libcowfs;
 mod namei;
 mod options;

@@ -208,6 +208,7 @@ impl InodeOperations for Operations {
         if name.len() > NAME_MAX {
             return Err(ENAMETOOLONG);
         }
+        sb.info().check_runs()?;
         let view = View::new(sb);
         let found = {
             let map = dir.data().map();

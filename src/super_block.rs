@@ -108,6 +108,7 @@ impl FileSystem for Cowfs {
             space,
             state <- new_mutex!(VolumeState::default(), "cowfs_volume"),
             registry <- Registry::new(),
+            stopped: Atomic::new(false),
             hurried: Atomic::new(false),
             journal,
             completions,
@@ -315,6 +316,11 @@ impl SuperOperations for Operations {
     fn show_stats(seq: &SeqFile, sb: &Super) -> Result {
         seq_print!(seq, "groups={}", sb.info().space.groups.loaded());
         Ok(())
+    }
+
+    fn shutdown(sb: &Super) {
+        pr_alert!("cowfs ({}): the device is gone\n", sb.name());
+        sb.info().stop();
     }
 
     fn background(sb: &Super) {

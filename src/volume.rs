@@ -8,6 +8,7 @@ use crate::libcowfs::ondisk::Geometry;
 use crate::libcowfs::space::VolumeState;
 use crate::libcowfs::units::div_up;
 use crate::linux::block::BlockDevice;
+use crate::linux::error::{ESHUTDOWN, EUCLEAN};
 use crate::linux::fs::SuperBlock;
 use crate::linux::jbd2::Journal;
 use crate::linux::panic;
@@ -16,7 +17,7 @@ use crate::options::Options;
 use crate::space::Space;
 use crate::super_block::Cowfs;
 use kernel::prelude::*;
-use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{Arc, Mutex};
 
 /// A super block of ours.
@@ -43,6 +44,8 @@ pub(crate) struct Volume {
     /// Inodes that have something in their CoW fork.
     #[pin]
     pub(crate) registry: Registry,
+    /// Whether it was stopped by force.
+    pub(crate) stopped: Atomic<bool>,
     /// Whether memory is short and the worker was told to come soon.
     pub(crate) hurried: Atomic<bool>,
     /// The journal; `None` on a device that cannot be written to.
@@ -60,6 +63,27 @@ impl Volume {
         self.journal().is_some_and(|journal| journal.is_aborted())
     }
 
+    /// Whether it was stopped by force: nothing can be read any more, either.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
+    /// Fails with `EIO` if it was stopped by force.
+    pub(crate) fn check_runs(&self) -> Result {
+        if self.is_stopped() {
+            return Err(EIO);
+        }
+        Ok(())
+    }
+
+    /// Stops everything. What is committed stays.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Relaxed);
+        if let Some(journal) = self.journal() {
+            journal.abort(ESHUTDOWN);
+        }
+    }
+
     /// Does what the `errors=` option says about a volume found to be corrupt.
     pub(crate) fn corrupt(&self, sb: &Super) {
         match self.options.on_error {
@@ -69,7 +93,7 @@ impl Volume {
                     pr_err!("cowfs ({}): going read-only\n", sb.name());
                     sb.force_read_only();
                     if let Some(journal) = self.journal() {
-                        journal.abort(crate::linux::error::EUCLEAN);
+                        journal.abort(EUCLEAN);
                     }
                 }
             }

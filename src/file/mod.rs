@@ -20,6 +20,7 @@ pub(crate) mod write;
 use crate::cow;
 use crate::io::read::Read;
 use crate::io::report::Seek;
+use crate::ioctl;
 use crate::linux::error::ENOTBLK;
 use crate::linux::fs::{
     File, FileOperations, FileOperationsFlags, IovIter, Kiocb, MappingArea, OpeningFile,
@@ -51,6 +52,7 @@ impl FileOperations for Operations {
         .union(FileOperationsFlags::PARALLEL_DIRECT_WRITE);
 
     fn open(file: &mut OpeningFile<'_, Cowfs>) -> Result {
+        file.inode().sb().info().check_runs()?;
         file.check_size()?;
         file.set_nowait().set_direct_io();
         Ok(())
@@ -84,6 +86,7 @@ impl FileOperations for Operations {
     fn read_iter(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter) -> Result<usize> {
         let file = iocb.file();
         let inode = file.inode();
+        inode.sb().info().check_runs()?;
         if !iocb.is_direct() {
             return iocb.read_buffered(iter);
         }
@@ -104,6 +107,10 @@ impl FileOperations for Operations {
 
     fn write_iter(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter) -> Result<usize> {
         write::write(iocb, iter)
+    }
+
+    fn ioctl(file: &File<Cowfs>, command: u32, argument: usize) -> Result<isize> {
+        ioctl::ioctl(file, command, argument)
     }
 
     fn mmap(area: &mut MappingArea<'_, Cowfs>) -> Result {

@@ -31,6 +31,7 @@ impl Operations for Read {
     ) -> Result {
         let sb = inode.sb();
         let view = View::new(sb);
+        view.volume().check_runs()?;
         let data = inode.data();
         let locked = if flags.contains(Flags::NOWAIT) {
             data.try_map().ok_or(EAGAIN)?
