@@ -61,12 +61,6 @@ impl Buf {
         self.0.at
     }
 
-    fn get<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut value = [0; N];
-        self.load(at, &mut value);
-        value
-    }
-
     fn change(&self, change: impl FnOnce(&mut [u8])) {
         if self.0.open.get() {
             change(&mut self.0.bytes.borrow_mut());
@@ -79,48 +73,20 @@ impl Block for Buf {
         self.0.bytes.borrow().len()
     }
 
-    fn u8(&self, at: usize) -> u8 {
-        u8::from_le_bytes(self.get(at))
-    }
-
-    fn u16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.get(at))
-    }
-
-    fn u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.get(at))
-    }
-
-    fn u64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.get(at))
-    }
-
-    fn set_u8(&self, at: usize, value: u8) {
-        self.store(at, &[value]);
-    }
-
-    fn set_u16(&self, at: usize, value: u16) {
-        self.store(at, &value.to_le_bytes());
-    }
-
-    fn set_u32(&self, at: usize, value: u32) {
-        self.store(at, &value.to_le_bytes());
-    }
-
-    fn set_u64(&self, at: usize, value: u64) {
-        self.store(at, &value.to_le_bytes());
-    }
-
     fn load(&self, at: usize, to: &mut [u8]) {
         let bytes = self.0.bytes.borrow();
-        if let Some(from) = bytes.get(at..at.saturating_add(to.len())) {
+        let from = bytes.get(at..at.saturating_add(to.len()));
+        debug_assert!(from.is_some(), "load from beyond {}", self.0.at);
+        if let Some(from) = from {
             to.copy_from_slice(from);
         }
     }
 
     fn store(&self, at: usize, from: &[u8]) {
         self.change(|bytes| {
-            if let Some(to) = bytes.get_mut(at..at.saturating_add(from.len())) {
+            let to = bytes.get_mut(at..at.saturating_add(from.len()));
+            debug_assert!(to.is_some(), "store beyond {}", self.0.at);
+            if let Some(to) = to {
                 to.copy_from_slice(from);
             }
         });
@@ -128,8 +94,9 @@ impl Block for Buf {
 
     fn copy_within(&self, from: usize, to: usize, len: usize) {
         self.change(|bytes| {
-            let room = bytes.len();
-            if from.saturating_add(len) <= room && to.saturating_add(len) <= room {
+            let fits = from.max(to).saturating_add(len) <= bytes.len();
+            debug_assert!(fits, "move beyond {}", self.0.at);
+            if fits {
                 bytes.copy_within(from..from + len, to);
             }
         });
@@ -140,14 +107,18 @@ impl Block for Buf {
             return self.copy_within(from, to, len);
         }
         let other = other.0.bytes.borrow();
-        if let Some(from) = other.get(from..from.saturating_add(len)) {
+        let from = other.get(from..from.saturating_add(len));
+        debug_assert!(from.is_some(), "copy from beyond the block");
+        if let Some(from) = from {
             self.store(to, from);
         }
     }
 
     fn clear(&self, at: usize, len: usize) {
         self.change(|bytes| {
-            if let Some(to) = bytes.get_mut(at..at.saturating_add(len)) {
+            let to = bytes.get_mut(at..at.saturating_add(len));
+            debug_assert!(to.is_some(), "clearing beyond {}", self.0.at);
+            if let Some(to) = to {
                 to.fill(0);
             }
         });

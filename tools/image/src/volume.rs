@@ -331,36 +331,16 @@ impl Buf {
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
-
-    fn get<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut value = [0; N];
-        self.load(at, &mut value);
-        value
-    }
 }
 
 impl Block for Buf {
     fn size(&self) -> usize {
         self.0.len()
     }
-    fn u8(&self, at: usize) -> u8 {
-        u8::from_le_bytes(self.get(at))
-    }
-    fn u16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.get(at))
-    }
-    fn u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.get(at))
-    }
-    fn u64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.get(at))
-    }
-    fn set_u8(&self, _at: usize, _value: u8) {}
-    fn set_u16(&self, _at: usize, _value: u16) {}
-    fn set_u32(&self, _at: usize, _value: u32) {}
-    fn set_u64(&self, _at: usize, _value: u64) {}
     fn load(&self, at: usize, to: &mut [u8]) {
-        if let Some(from) = self.0.get(at..at.saturating_add(to.len())) {
+        let from = self.0.get(at..at.saturating_add(to.len()));
+        debug_assert!(from.is_some(), "load from beyond the block");
+        if let Some(from) = from {
             to.copy_from_slice(from);
         }
     }

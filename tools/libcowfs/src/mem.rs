@@ -49,12 +49,6 @@ impl Buf {
         }))
     }
 
-    fn get<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut value = [0; N];
-        self.load(at, &mut value);
-        value
-    }
-
     fn change(&self, change: impl FnOnce(&mut [u8])) {
         assert!(
             self.0.open.get(),
@@ -68,38 +62,6 @@ impl Buf {
 impl Block for Buf {
     fn size(&self) -> usize {
         self.0.bytes.borrow().len()
-    }
-
-    fn u8(&self, at: usize) -> u8 {
-        self.0.bytes.borrow()[at]
-    }
-
-    fn u16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.get(at))
-    }
-
-    fn u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.get(at))
-    }
-
-    fn u64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.get(at))
-    }
-
-    fn set_u8(&self, at: usize, value: u8) {
-        self.store(at, &[value]);
-    }
-
-    fn set_u16(&self, at: usize, value: u16) {
-        self.store(at, &value.to_le_bytes());
-    }
-
-    fn set_u32(&self, at: usize, value: u32) {
-        self.store(at, &value.to_le_bytes());
-    }
-
-    fn set_u64(&self, at: usize, value: u64) {
-        self.store(at, &value.to_le_bytes());
     }
 
     fn load(&self, at: usize, to: &mut [u8]) {

@@ -95,10 +95,15 @@ fn entries(buf: &Buf) -> Vec<Entry> {
     (0..count)
         .filter_map(|n| {
             let at = usize::from(buf.u16(header::SIZE + SLOT * n));
+            if at < header::SIZE || at + NAME > buf.size() {
+                return None;
+            }
             let mut name = vec![0; usize::from(buf.u8(at + LENGTH))];
-            let inside = at >= header::SIZE && at + NAME + name.len() <= buf.size();
+            if at + NAME + name.len() > buf.size() {
+                return None;
+            }
             buf.load(at + NAME, &mut name);
-            inside.then(|| Entry {
+            Some(Entry {
                 at,
                 key: buf.u64(at),
                 ino: Ino(buf.u64(at + INO)),
