@@ -203,6 +203,21 @@ check:
 test: $(need_toolchain)
 	$(cargo) test $(workspace) --no-fail-fast
 
+# libFuzzer on damaged volumes, guided by what code they reach, FUZZ_SECONDS long. What
+# it finds is left in tools/fsck, to be put into tests/fuzz/corpus.
+FUZZ_SECONDS ?= 300
+coverage := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-, \
+	level=3 inline-8bit-counters pc-table trace-compares)
+# Cargo also builds the program for its tests, which has no fuzzer to call.
+coverage += -Clink-arg=-Wl,--unresolved-symbols=ignore-all
+.PHONY: fuzz
+fuzz: $(need_toolchain)
+	@mkdir -p $(build)/fuzz
+	$(in_toolchain) env CXX=clang++ RUSTFLAGS='$(coverage)' cargo test \
+		--manifest-path tools/Cargo.toml --locked --profile fuzz -p cowfs-fsck --features fuzz \
+		--target x86_64-unknown-linux-gnu --test fuzz -- -max_total_time=$(FUZZ_SECONDS) -max_len=144 \
+		-timeout=20 $(build)/fuzz tests/fuzz/corpus
+
 lint: lint-format lint-unsafe lint-shell lint-man lint-tools lint-module doc
 
 lint-format: $(need_toolchain)
@@ -246,6 +261,7 @@ help:
 	@echo 'make selftests  the tests that need a kernel (TESTS="name..." for some of them)'
 	@echo 'make test       the tests that need none'
 	@echo 'make check-crash        what thousands of power cuts leave (TESTS="workload..." for some of them)'
+	@echo 'make fuzz       damage volumes at random for FUZZ_SECONDS=300: nothing may panic'
 	@echo 'make bench      compare with xfs, btrfs and ext4'
 	@echo 'make lint       formatting, clippy, shellcheck, rustdoc'
 	@echo 'make doc        the documentation of the source'

@@ -18,6 +18,7 @@
 //! ```
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod mutant;
 pub mod snapshot;
 
 use std::collections::{BTreeSet, HashMap};

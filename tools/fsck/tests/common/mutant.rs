@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A volume damaged as a string of bytes says, with all checksums right, and used: what the fuzzer
+//! runs, and a sample of it in every test run.
+//!
+//! ```text
+//!   input:  | block u16 | place u16 | how u8 | value u8 | ...     six bytes for each change
+//!   block:  one of the metadata blocks, the superblock, the journal's superblock and first blocks
+//! ```
+//!
+//! The volume is in memory: what was changed lies over the bytes of the sample.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+
+use super::{sample, u16_at, Image, Lines};
+use cowfs_core::dir;
+use cowfs_core::extent::Fork;
+use cowfs_core::inode as codec;
+use cowfs_core::ondisk::{header, superblock, Kind};
+use cowfs_core::platform::crc32c;
+use cowfs_core::space::inodes;
+use cowfs_core::store::Reader;
+use cowfs_core::units::{FileBlock, FsBlock, Ino};
+use cowfs_fsck::{check, repair};
+use cowfs_image::device::{self, Device};
+use cowfs_image::overlay::Overlay;
+use cowfs_image::volume::Volume;
+
+/// Bytes of one change.
+const CHANGE: usize = 6;
+/// Most changes made.
+const MOST: usize = 24;
+/// Blocks of the journal that may be changed, its superblock being the first.
+const LOG: u64 = 8;
+
+/// The sample, to be damaged again and again.
+pub struct Sample {
+    image: Image,
+    bytes: Rc<[u8]>,
+    blocks: Vec<FsBlock>,
+}
+
+/// The sample's bytes, and blocks changed since.
+#[derive(Debug)]
+struct Damaged {
+    bytes: Rc<[u8]>,
+    changed: BTreeMap<u64, Vec<u8>>,
+    size: u64,
+}
+
+impl device::Image for Damaged {
+    fn read_at(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(at).map_err(io::Error::other)?;
+        to.copy_from_slice(&self.bytes[start..start + to.len()]);
+        for (n, bytes) in &self.changed {
+            let from = n * self.size;
+            let (first, last) = (from.max(at), (from + self.size).min(at + to.len() as u64));
+            if first < last {
+                to[(first - at) as usize..(last - at) as usize]
+                    .copy_from_slice(&bytes[(first - from) as usize..(last - from) as usize]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sample {
+    pub fn new() -> Self {
+        let image = sample();
+        let geometry = &image.geometry;
+        let bytes = std::fs::read(image.path()).unwrap();
+        let mut blocks = vec![FsBlock(0)];
+        blocks.extend((0..LOG).map(|n| geometry.journal_start.add(n)));
+        blocks.extend((0..geometry.blocks).map(FsBlock).filter(|at| {
+            let magic = super::u32_at(&image.block(*at), 0);
+            Kind::from_magic(magic).is_some()
+        }));
+        Sample {
+            bytes: bytes.into(),
+            blocks,
+            image,
+        }
+    }
+
+    /// Makes the changes of `input`, opens the volume, checks it, uses and repairs it. That it comes to an end,
+    /// and without a panic, is all that is asked for.
+    pub fn run(&self, input: &[u8]) {
+        let geometry = &self.image.geometry;
+        let size = geometry.block_size();
+        let mut changed = BTreeMap::new();
+        for change in input.chunks_exact(CHANGE).take(MOST) {
+            let at = self.blocks[usize::from(u16_at(change, 0)) % self.blocks.len()];
+            let block = changed.entry(at.0).or_insert_with(|| self.image.block(at));
+            let place = usize::from(u16_at(change, 2)) % size;
+            let value = change[5];
+            block[place] = match change[4] % 4 {
+                0 => value,
+                1 => block[place].wrapping_add(value),
+                2 => block[place] ^ value,
+                _ => !block[place],
+            };
+        }
+        for (&at, block) in &mut changed {
+            self.seal(FsBlock(at), block);
+        }
+        let damaged = Damaged {
+            bytes: self.bytes.clone(),
+            changed,
+            size: size as u64,
+        };
+        let device = Device::of_image(Box::new(damaged), self.bytes.len() as u64);
+        let Ok(volume) = Volume::open(device) else {
+            return;
+        };
+        // Larger than the device is refused above; much smaller blocks would only take long.
+        let _ = check(&volume, &mut Lines::default());
+        for &ino in self.image.inos.values() {
+            let _ = use_inode(&volume, ino);
+        }
+        let _ = repair(&volume, &mut Lines::default());
+    }
+
+    /// Makes the checksum right, whichever this block has.
+    fn seal(&self, at: FsBlock, block: &mut [u8]) {
+        let journal = self.image.geometry.journal_start;
+        if at.0 == 0 {
+            block[8..12].fill(0);
+            let sum = crc32c(!0, &block[..superblock::SIZE]);
+            block[8..12].copy_from_slice(&sum.to_le_bytes());
+        } else if at == journal {
+            // Of jbd2: big-endian, at byte 252.
+            block[252..256].fill(0);
+            let sum = crc32c(!0, &block[..1024]);
+            block[252..256].copy_from_slice(&sum.to_be_bytes());
+        } else if at < journal || at.0 >= journal.0 + LOG {
+            header::seal(block);
+        }
+    }
+}
+
+/// Does to an inode what a mounted volume would.
+fn use_inode(volume: &Volume, ino: Ino) -> cowfs_core::error::Result {
+    let mut tx = Overlay::new(volume);
+    let (buf, at) = inodes::read(&tx, ino)?;
+    let block = tx.geometry().inode_at(ino).map_or(FsBlock(0), |(at, _)| at);
+    if let Ok(mut fork) = Fork::load(&tx, &buf, at, block) {
+        let mut from = FileBlock(0);
+        while from.0 < 1000 {
+            let (found, _) = fork.lookup_shared(&tx, from, 1000)?;
+            from = from.add(found.len.max(1));
+        }
+        let mut clone = Fork::new();
+        Fork::clone_whole(&mut tx, &mut fork, &mut clone)?;
+        for file in [3, 11, 100] {
+            clone.unmap(&mut tx, ino, FileBlock(file), 5)?;
+        }
+        for _ in 0..1000 {
+            if fork.truncate(&mut tx, ino, FileBlock(0))? {
+                break;
+            }
+        }
+        tx.settle()?;
+    }
+    if let Ok(mut root) = codec::load_root(&buf, at, block) {
+        dir::lookup(&tx, &root, b"entry 7")?;
+        dir::insert(
+            &mut tx,
+            ino,
+            &mut root,
+            b"another",
+            ino,
+            codec::FileType::Regular,
+        )?;
+        dir::remove(&mut tx, ino, &mut root, b"file")?;
+        tx.settle()?;
+    }
+    Ok(())
+}
