@@ -141,7 +141,7 @@ tools: $(need_toolchain)
 
 # --- in the virtual machine -----------------------------------------------
 
-.PHONY: guest-files vm demo selftests selftests-precure check-crash check-crash-sample bench
+.PHONY: guest-files vm demo selftests selftests-precure check-crash check-crash-sample check-powercut bench
 guest-files: setup module precure tools
 	@$(in_toolchain) make -s -C selftests KDIR=$(KDIR) BUILD=$(build)/selftests
 
@@ -180,6 +180,12 @@ check-crash check-crash-sample: guest-files
 		--log $(build)/log/$@ -- env CRASH_SEED=$(SEED) $(crash_env) selftests/crash/run $(TESTS)
 	@$(in_toolchain) $(build)/bin/cowfs-crash check --losses $(LOSSES) --seed $(SEED) \
 		--least $(crash_points) --runs $(build)/log/$@/results/runs $(build)/crash/$@.img
+
+# What is on the disk when QEMU is killed while the guest writes, CUTS=50 times.
+CUTS ?= 50
+check-powercut: guest-files
+	@SEED=$(SEED) TIMEOUT=$(call timeout,300) qemu/powercut $(CUTS) $(build)/powercut \
+		$(build)/module/cowfs.ko $(build)/bin $(build)/selftests
 
 # CPU cost needs ICOUNT=1, concurrency must not have it. For ROWS=, ROUNDS= and
 # the like see selftests/bench/run. What was measured before a failure is reported.
@@ -261,6 +267,7 @@ help:
 	@echo 'make selftests  the tests that need a kernel (TESTS="name..." for some of them)'
 	@echo 'make test       the tests that need none'
 	@echo 'make check-crash        what thousands of power cuts leave (TESTS="workload..." for some of them)'
+	@echo 'make check-powercut     QEMU killed CUTS=50 times while the guest writes'
 	@echo 'make fuzz       damage volumes at random for FUZZ_SECONDS=300: nothing may panic'
 	@echo 'make bench      compare with xfs, btrfs and ext4'
 	@echo 'make lint       formatting, clippy, shellcheck, rustdoc'
