@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * soak SECONDS - a volume as full as can be, under load for long.
+ *
+ *	tree/W/F	FILES files of each of WRITERS writers
+ *	snap/N		clones of the whole tree, file by file, the last KEPT of them
+ *	ballast		takes what is left: 95 to 100 % of the space is in use
+ *
+ * Every writer knows what each block of its files must hold, writes to them
+ * directly and through the page cache, cuts, punches, deletes and syncs them, and
+ * reads them back. Running out of space is part of life: what was asked for is then
+ * done in part or not at all, but blocks are old or new and nothing else. Blocks of
+ * clones hold anything their writer ever wrote.
+ */
+#include <err.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "selftest.h"
+#include "stamp.h"
+
+#define WRITERS 8
+#define FILES	8
+#define BLOCKS	256
+#define MOST	64	/* blocks of a write */
+#define KEPT	6
+
+static struct {
+	_Atomic uint64_t seq, operations, refused, snapshots;
+	atomic_bool stop, failed;
+} *all;
+static size_t size;
+static char *buf;
+
+/* What the files of this writer hold: the write's number, or 0 for zeros. */
+static uint64_t model[FILES][BLOCKS];
+static int me;
+
+static void __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...)
+{
+	va_list args;
+	char text[200];
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	printf("# writer %d: %s\n", me, text);
+	fflush(stdout);
+	atomic_store(&all->failed, true);
+}
+
+/* Did the call succeed, or fail for want of space? Anything else is a fault. */
+static bool done(const char *what, long result)
+{
+	if (result >= 0)
+		return true;
+	if (errno == ENOSPC)
+		atomic_fetch_add(&all->refused, 1);
+	else
+		fail("%s: %s", what, strerror(errno));
+	return false;
+}
+
+static char *name_of(int file)
+{
+	static char name[32];
+
+	snprintf(name, sizeof(name), "tree/%d/%d", me, file);
+	return name;
+}
+
+/* The number of the write that a block holds, or -1 if it is not one of this writer's. */
+static int64_t written(const char *block, off_t at, int writer)
+{
+	struct stamp found;
+
+	switch (stamp_check(block, size, at, &found)) {
+	case STAMP_GOOD:
+		return found.writer == (uint64_t)writer ? (int64_t)found.seq : -1;
+	case STAMP_ZERO:
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+/*
+ * Reads blocks back: each must hold what the model says, or `other`, which is what
+ * an operation that was cut short may have made of it, and is entered then.
+ */
+static void read_back(int fd, int file, int first, int n, int64_t other)
+{
+	ssize_t got = pread(fd, buf, n * size, first * size);
+	struct stamp found;
+
+	if (got != (ssize_t)(n * size)) {
+		fail("%s: read of %d blocks at %d: %zd", name_of(file), n, first, got);
+		return;
+	}
+	for (int i = first; i < first + n; i++) {
+		const char *block = buf + (i - first) * size;
+		int64_t seq = written(block, i * size, me);
+
+		if (seq == (int64_t)model[file][i])
+			continue;
+		if (other >= 0 && seq == other)
+			model[file][i] = seq;
+		else
+			fail("%s: block %d: write %ld instead of %lu (%s)", name_of(file), i, seq,
+			     model[file][i],
+			     verdict_name(stamp_check(block, size, i * size, &found)));
+	}
+}
+
+static void write_to(int fd, int file, int first, int n)
+{
+	uint64_t seq = atomic_fetch_add(&all->seq, 1);
+	ssize_t got;
+
+	for (int i = 0; i < n; i++)
+		stamp_make(buf + i * size, size, me, seq, (first + i) * size);
+	got = pwrite(fd, buf, n * size, first * size);
+	if (!done("write", got)) {
+		read_back(fd, file, first, n, seq);
+		return;
+	}
+	for (int i = first; i < first + (int)(got / size); i++)
+		model[file][i] = seq;
+}
+
+/* The file, made anew if there is none: as long as all of them, and nothing in it. */
+static int open_file(int file, int flags)
+{
+	int fd = open(name_of(file), O_CREAT | O_RDWR | flags, 0644);
+
+	if (!done("open", fd))
+		return -1;
+	if (size_of(fd) < (off_t)(BLOCKS * size) && !done("ftruncate", ftruncate(fd, BLOCKS * size))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void operate(void)
+{
+	int file = random() % FILES, first = random() % BLOCKS, n = 1 + random() % MOST, fd;
+	int kind = random() % 100;
+
+	if (first + n > BLOCKS)
+		n = BLOCKS - first;
+	if (kind < 2) {
+		if (unlink(name_of(file)) && errno != ENOENT)
+			fail("unlink: %s", strerror(errno));
+		memset(model[file], 0, sizeof(model[file]));
+		return;
+	}
+	fd = open_file(file, random() % 2 ? O_DIRECT : 0);
+	if (fd < 0)
+		return;
+	if (kind < 60) {
+		write_to(fd, file, first, n);
+	} else if (kind < 65) {
+		if (!ftruncate(fd, first * size))
+			memset(&model[file][first], 0, (BLOCKS - first) * sizeof(model[0][0]));
+		else
+			fail("ftruncate: %s", strerror(errno));
+		done("ftruncate", ftruncate(fd, BLOCKS * size));
+	} else if (kind < 70) {
+		if (done("punch", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					    first * size, n * size)))
+			memset(&model[file][first], 0, n * sizeof(model[0][0]));
+		else
+			read_back(fd, file, first, n, 0);
+	} else if (kind < 75) {
+		if (fsync(fd))
+			fail("fsync: %s", strerror(errno));
+	} else if (size_of(fd) == (off_t)(BLOCKS * size)) {
+		read_back(fd, file, first, n, -1);
+	}
+	close(fd);
+}
+
+static void writer(int number)
+{
+	char name[16];
+
+	me = number;
+	srandom(number + 1);
+	snprintf(name, sizeof(name), "tree/%d", me);
+	if (!done("mkdir", mkdir(name, 0755)))
+		return;
+	while (!atomic_load(&all->stop) && !atomic_load(&all->failed)) {
+		operate();
+		atomic_fetch_add(&all->operations, 1);
+	}
+	for (int file = 0; file < FILES && !atomic_load(&all->failed); file++) {
+		int fd = open(name_of(file), O_RDONLY | O_DIRECT);
+
+		if (fd < 0)
+			continue;
+		for (int i = 0; size_of(fd) == (off_t)(BLOCKS * size) && i < BLOCKS; i += MOST)
+			read_back(fd, file, i, MOST, -1);
+		close(fd);
+	}
+}
+
+/* Clones one file of the tree, and looks at what came of it. */
+static void snapshot_file(unsigned int number, int w, int file)
+{
+	char from[32], to[48];
+	int src, dst;
+	ssize_t got;
+
+	snprintf(from, sizeof(from), "tree/%d/%d", w, file);
+	snprintf(to, sizeof(to), "snap/%u/%d-%d", number, w, file);
+	src = open(from, O_RDONLY);
+	if (src < 0)
+		return;
+	dst = open(to, O_CREAT | O_RDWR, 0644);
+	if (done("open", dst) && done("clone", clone_file(dst, src)) && random() % 8 == 0) {
+		got = pread(dst, buf, MOST * size, random() % (BLOCKS - MOST) * size);
+		for (ssize_t at = 0; at + (ssize_t)size <= got; at += size) {
+			struct stamp found;
+			enum verdict verdict;
+
+			memcpy(&found, buf + at, sizeof(found));
+			verdict = stamp_check(buf + at, size, found.offset, &found);
+			if (verdict != STAMP_ZERO && (verdict != STAMP_GOOD || found.writer != (uint64_t)w))
+				fail("%s: %s", to, verdict_name(verdict));
+		}
+	}
+	if (dst >= 0)
+		close(dst);
+	close(src);
+}
+
+static void snapshots(void)
+{
+	me = WRITERS;
+	srandom(me);
+	for (unsigned int number = 0; !atomic_load(&all->stop) && !atomic_load(&all->failed); number++) {
+		char name[32];
+
+		if (number >= KEPT)
+			sh("rm -rf snap/%u", number - KEPT);
+		snprintf(name, sizeof(name), "snap/%u", number);
+		if (!done("mkdir", mkdir(name, 0755)))
+			continue;
+		for (int i = 0; i < WRITERS * FILES && !atomic_load(&all->stop); i++)
+			snapshot_file(number, i / FILES, i % FILES);
+		atomic_fetch_add(&all->snapshots, 1);
+	}
+}
+
+/* Takes what is free until nothing is; then gives a twentieth of the volume back. */
+static void ballast(void)
+{
+	const size_t piece = 256 << 10;
+	int fd = open("ballast", O_CREAT | O_RDWR | O_DIRECT, 0644);
+	struct statvfs st;
+
+	me = WRITERS + 1;
+	if (!done("open", fd))
+		return;
+	fill_poison(buf, piece);
+	while (!atomic_load(&all->stop) && !atomic_load(&all->failed)) {
+		off_t end = size_of(fd) & -(off_t)piece;
+
+		if (done("write", pwrite(fd, buf, piece, end)))
+			continue;
+		if (statvfs(".", &st))
+			fail("statvfs: %s", strerror(errno));
+		end -= (off_t)(st.f_blocks / 20 * size);
+		if (ftruncate(fd, end < 0 ? 0 : end & -(off_t)piece))
+			fail("ftruncate: %s", strerror(errno));
+		sync();
+	}
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	time_t start = time(NULL), seconds;
+	struct statvfs st;
+	int status;
+
+	if (argc != 2 || (seconds = atol(argv[1])) <= 0)
+		errx(2, "usage: soak SECONDS");
+	all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (all == MAP_FAILED || statvfs(".", &st) || mkdir("tree", 0755) || mkdir("snap", 0755))
+		err(1, "start");
+	size = st.f_bsize;
+	buf = aligned(BLOCKS * size);
+	all->seq = 1;
+	for (int i = 0; i < WRITERS + 2; i++) {
+		if (fork())
+			continue;
+		if (i < WRITERS)
+			writer(i);
+		else if (i == WRITERS)
+			snapshots();
+		else
+			ballast();
+		_exit(0);
+	}
+	for (int minute = 1; !atomic_load(&all->stop); minute++) {
+		while (time(NULL) < start + 60 * minute && time(NULL) < start + seconds &&
+		       !atomic_load(&all->failed))
+			sleep(1);
+		if (statvfs(".", &st))
+			err(1, "statvfs");
+		printf("# %ld s: %lu operations, %lu refused for want of space, %lu snapshots, %lu %% full\n",
+		       time(NULL) - start, all->operations, all->refused, all->snapshots,
+		       100 - st.f_bfree * 100 / st.f_blocks);
+		fflush(stdout);
+		if (time(NULL) >= start + seconds || atomic_load(&all->failed))
+			atomic_store(&all->stop, true);
+	}
+	while (wait(&status) > 0)
+		if (status)
+			fail("a process ended with status %d", status);
+	return atomic_load(&all->failed);
+}
