@@ -110,6 +110,7 @@ impl FileSystem for Cowfs {
             registry <- Registry::new(),
             stopped: Atomic::new(false),
             hurried: Atomic::new(false),
+            held_up: Atomic::new(0),
             journal,
             completions,
         }))?;

@@ -144,6 +144,10 @@ impl Reader for Tx<'_> {
         self.view.is_on_disk(id)
     }
 
+    fn held_up(&self, id: u64) {
+        self.view.held_up(id);
+    }
+
     fn in_group<R>(
         &self,
         ag: AgNumber,

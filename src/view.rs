@@ -87,6 +87,16 @@ impl Reader for View<'_> {
         journal.is_none_or(|journal| journal.is_committed(Tid::from_raw(id as u32)))
     }
 
+    fn held_up(&self, id: u64) {
+        let volume = self.volume;
+        if let (true, Some(journal)) = (volume.count_held_up(), volume.journal()) {
+            // One before the running one is being committed already.
+            if journal.latest_tid() == Tid::from_raw(id as u32) {
+                journal.start_commit();
+            }
+        }
+    }
+
     fn in_group<R>(
         &self,
         ag: AgNumber,

@@ -25,6 +25,9 @@ pub(crate) type Super = SuperBlock<Cowfs>;
 /// An inode of ours.
 pub(crate) type Inode = crate::linux::fs::Inode<Cowfs>;
 
+/// As many writes are worth a commit, if it lets the next ones be written in place.
+const HELD_UP: u32 = 32;
+
 /// A mounted volume.
 #[pin_data]
 pub(crate) struct Volume {
@@ -48,6 +51,8 @@ pub(crate) struct Volume {
     pub(crate) stopped: Atomic<bool>,
     /// Whether memory is short and the worker was told to come soon.
     pub(crate) hurried: Atomic<bool>,
+    /// Writes that had to go elsewhere because a transaction was not on disk, since a commit was last asked for.
+    pub(crate) held_up: Atomic<u32>,
     /// The journal; `None` on a device that cannot be written to.
     pub(crate) journal: Option<Journal<Space>>,
 }
@@ -66,6 +71,15 @@ impl Volume {
     /// Whether it was stopped by force: nothing can be read any more, either.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Relaxed)
+    }
+
+    /// Counts a write that had to go elsewhere because a transaction is not on disk; returns whether there were
+    /// so many that it is time for a commit.
+    pub(crate) fn count_held_up(&self) -> bool {
+        let count = self.held_up.load(Relaxed).saturating_add(1);
+        // Two who count at once may be counted as one.
+        self.held_up.store(count % HELD_UP, Relaxed);
+        count >= HELD_UP
     }
 
     /// Fails with `EIO` if it was stopped by force.

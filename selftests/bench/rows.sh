@@ -60,7 +60,7 @@ overwrite() {
 		cp --reflink=always $mnt/base "$file" && sync || return
 	fi
 	iops "$file" --rw=randwrite "$@" || return
-	[[ $how == inplace ]] || rm "$file"
+	[[ $how == inplace ]] || removed "$file"
 }
 
 # A quarter of the file, for what is slow.

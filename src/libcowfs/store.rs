@@ -40,6 +40,9 @@ pub trait Reader {
     /// Whether transaction `id` is on disk, so that no crash can undo it.
     fn is_on_disk(&self, id: u64) -> bool;
 
+    /// Somebody has to write elsewhere what could be written in place, were transaction `id` on disk.
+    fn held_up(&self, _id: u64) {}
+
     /// Runs `f` with the in-memory state of group `ag` locked and loaded: to look at the group's
     /// trees, which may change while it is not locked, or to stage blocks. The rules for nesting
     /// are those of [`Transaction::with_group`].

@@ -14,6 +14,8 @@
 //! B has `x` for itself once A wrote elsewhere, was truncated or is gone. But what B writes in place reaches the
 //! disk at once, and A's own change with the next commit only. Until then `x` counts as shared for whoever
 //! wants to write to it: B's write goes elsewhere, and is mapped by a transaction that does not come before A's.
+//! So that B's file does not become fragmented only because A's was overwritten just before, the journal is
+//! told ([`Reader::held_up`]), and commits early.
 //!
 //! Transactions are told apart by whether their numbers are even, as at most two are not on disk: the
 //! running one and the one that is being committed.
@@ -59,6 +61,7 @@ impl Lingering {
                 continue;
             }
             let Some(blocks) = &given.blocks else {
+                reader.held_up(given.id);
                 return (true, count);
             };
             match blocks.run_at(first, count) {
@@ -66,7 +69,10 @@ impl Lingering {
                     let next = blocks.next(first).unwrap_or(u32::MAX);
                     alike = alike.min(next.saturating_sub(first));
                 }
-                run => return (true, run),
+                run => {
+                    reader.held_up(given.id);
+                    return (true, run);
+                }
             }
         }
         (false, alike)
