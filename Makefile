@@ -141,7 +141,8 @@ tools: $(need_toolchain)
 
 # --- in the virtual machine -----------------------------------------------
 
-.PHONY: guest-files vm demo selftests selftests-precure check-crash check-crash-sample check-powercut check-soak bench
+.PHONY: guest-files vm demo selftests selftests-precure check-crash check-crash-sample check-powercut check-soak \
+	check-mutants bench
 guest-files: setup module precure tools
 	@$(in_toolchain) make -s -C selftests KDIR=$(KDIR) BUILD=$(build)/selftests
 
@@ -193,6 +194,12 @@ check-soak: guest-files
 	@qemu/boot --memory 512 --cpus $(CPUS) --disk 1G $(build)/module/cowfs.ko $(build)/bin \
 		$(build)/selftests --timeout $$(($(SOAK_SECONDS) + $(call timeout,600))) \
 		--log $(build)/log/soak -- selftests/soak.sh $(SOAK_SECONDS)
+
+# MUTANTS hostile volumes, mounted and used.
+MUTANTS ?= 2000
+check-mutants: guest-files
+	@$(guest) $(build)/selftests --timeout $(call timeout,$$((300 + 2 * $(MUTANTS)))) \
+		--log $(build)/log/mutants -- selftests/mutants.sh $(MUTANTS) $(SEED)
 
 # CPU cost needs ICOUNT=1, concurrency must not have it. For ROWS=, ROUNDS= and
 # the like see selftests/bench/run. What was measured before a failure is reported.
@@ -276,6 +283,7 @@ help:
 	@echo 'make check-crash        what thousands of power cuts leave (TESTS="workload..." for some of them)'
 	@echo 'make check-powercut     QEMU killed CUTS=50 times while the guest writes'
 	@echo 'make check-soak         a full volume under load for SOAK_SECONDS=3600, in 512 MiB'
+	@echo 'make check-mutants      MUTANTS=2000 hostile volumes are mounted and used'
 	@echo 'make fuzz       damage volumes at random for FUZZ_SECONDS=300: nothing may panic'
 	@echo 'make bench      compare with xfs, btrfs and ext4'
 	@echo 'make lint       formatting, clippy, shellcheck, rustdoc'

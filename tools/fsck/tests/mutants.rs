@@ -4,8 +4,10 @@
 //! the same ones each time.
 
 mod common;
+#[path = "common/mutant.rs"]
+mod mutant;
 
-use common::mutant::Sample;
+use mutant::Sample;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

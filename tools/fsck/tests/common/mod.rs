@@ -18,7 +18,6 @@
 //! ```
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
-pub mod mutant;
 pub mod snapshot;
 
 use std::collections::{BTreeSet, HashMap};
@@ -339,7 +338,7 @@ pub struct Image {
     pub file: NamedTempFile,
     pub geometry: Geometry,
     pub superblock: Superblock,
-    inos: HashMap<&'static str, Ino>,
+    pub inos: HashMap<&'static str, Ino>,
 }
 
 impl Image {

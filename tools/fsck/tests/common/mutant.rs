@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A volume damaged as a string of bytes says, with all checksums right, and used: what the fuzzer
-//! runs, and a sample of it in every test run.
-//!
-//! ```text
-//!   input:  | block u16 | place u16 | how u8 | value u8 | ...     six bytes for each change
-//!   block:  one of the metadata blocks, the superblock, the journal's superblock and first blocks
-//! ```
+//! A volume damaged as a string of bytes says (`cowfs_mutate`), and used: what the fuzzer runs, and a sample
+//! of it in every test run.
 //!
 //! The volume is in memory: what was changed lies over the bytes of the sample.
 
@@ -14,12 +9,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use super::{sample, u16_at, Image, Lines};
+use crate::common::{sample, Image, Lines};
 use cowfs_core::dir;
 use cowfs_core::extent::Fork;
 use cowfs_core::inode as codec;
-use cowfs_core::ondisk::{header, superblock, Kind};
-use cowfs_core::platform::crc32c;
 use cowfs_core::space::inodes;
 use cowfs_core::store::Reader;
 use cowfs_core::units::{FileBlock, FsBlock, Ino};
@@ -27,26 +20,20 @@ use cowfs_fsck::{check, repair};
 use cowfs_image::device::{self, Device};
 use cowfs_image::overlay::Overlay;
 use cowfs_image::volume::Volume;
-
-/// Bytes of one change.
-const CHANGE: usize = 6;
-/// Most changes made.
-const MOST: usize = 24;
-/// Blocks of the journal that may be changed, its superblock being the first.
-const LOG: u64 = 8;
+use cowfs_mutate::Targets;
 
 /// The sample, to be damaged again and again.
 pub struct Sample {
     image: Image,
     bytes: Rc<[u8]>,
-    blocks: Vec<FsBlock>,
+    targets: Targets,
 }
 
 /// The sample's bytes, and blocks changed since.
 #[derive(Debug)]
 struct Damaged {
     bytes: Rc<[u8]>,
-    changed: BTreeMap<u64, Vec<u8>>,
+    changed: BTreeMap<FsBlock, Vec<u8>>,
     size: u64,
 }
 
@@ -55,7 +42,7 @@ impl device::Image for Damaged {
         let start = usize::try_from(at).map_err(io::Error::other)?;
         to.copy_from_slice(&self.bytes[start..start + to.len()]);
         for (n, bytes) in &self.changed {
-            let from = n * self.size;
+            let from = n.0 * self.size;
             let (first, last) = (from.max(at), (from + self.size).min(at + to.len() as u64));
             if first < last {
                 to[(first - at) as usize..(last - at) as usize]
@@ -69,17 +56,10 @@ impl device::Image for Damaged {
 impl Sample {
     pub fn new() -> Self {
         let image = sample();
-        let geometry = &image.geometry;
-        let bytes = std::fs::read(image.path()).unwrap();
-        let mut blocks = vec![FsBlock(0)];
-        blocks.extend((0..LOG).map(|n| geometry.journal_start.add(n)));
-        blocks.extend((0..geometry.blocks).map(FsBlock).filter(|at| {
-            let magic = super::u32_at(&image.block(*at), 0);
-            Kind::from_magic(magic).is_some()
-        }));
+        let bytes: Rc<[u8]> = std::fs::read(image.path()).unwrap().into();
         Sample {
-            bytes: bytes.into(),
-            blocks,
+            targets: Targets::find(&image.geometry, &bytes),
+            bytes,
             image,
         }
     }
@@ -87,28 +67,10 @@ impl Sample {
     /// Makes the changes of `input`, opens the volume, checks it, uses and repairs it. That it comes to an end,
     /// and without a panic, is all that is asked for.
     pub fn run(&self, input: &[u8]) {
-        let geometry = &self.image.geometry;
-        let size = geometry.block_size();
-        let mut changed = BTreeMap::new();
-        for change in input.chunks_exact(CHANGE).take(MOST) {
-            let at = self.blocks[usize::from(u16_at(change, 0)) % self.blocks.len()];
-            let block = changed.entry(at.0).or_insert_with(|| self.image.block(at));
-            let place = usize::from(u16_at(change, 2)) % size;
-            let value = change[5];
-            block[place] = match change[4] % 4 {
-                0 => value,
-                1 => block[place].wrapping_add(value),
-                2 => block[place] ^ value,
-                _ => !block[place],
-            };
-        }
-        for (&at, block) in &mut changed {
-            self.seal(FsBlock(at), block);
-        }
         let damaged = Damaged {
             bytes: self.bytes.clone(),
-            changed,
-            size: size as u64,
+            changed: self.targets.damage(&self.bytes, input),
+            size: self.image.geometry.block_size() as u64,
         };
         let device = Device::of_image(Box::new(damaged), self.bytes.len() as u64);
         let Ok(volume) = Volume::open(device) else {
@@ -120,23 +82,6 @@ impl Sample {
             let _ = use_inode(&volume, ino);
         }
         let _ = repair(&volume, &mut Lines::default());
-    }
-
-    /// Makes the checksum right, whichever this block has.
-    fn seal(&self, at: FsBlock, block: &mut [u8]) {
-        let journal = self.image.geometry.journal_start;
-        if at.0 == 0 {
-            block[8..12].fill(0);
-            let sum = crc32c(!0, &block[..superblock::SIZE]);
-            block[8..12].copy_from_slice(&sum.to_le_bytes());
-        } else if at == journal {
-            // Of jbd2: big-endian, at byte 252.
-            block[252..256].fill(0);
-            let sum = crc32c(!0, &block[..1024]);
-            block[252..256].copy_from_slice(&sum.to_be_bytes());
-        } else if at < journal || at.0 >= journal.0 + LOG {
-            header::seal(block);
-        }
     }
 }
 

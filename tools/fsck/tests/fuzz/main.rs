@@ -7,8 +7,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/mutant.rs"]
+mod mutant;
 
-use common::mutant::Sample;
+use mutant::Sample;
 
 thread_local! {
     static SAMPLE: Sample = Sample::new();

@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# mutants.sh COUNT SEED - in the guest: mount hostile volumes and use them (mutants.c).
+# COUNT images of a small volume, each with other changes to its metadata and the
+# right checksums (cowfs-mutate). The kernel may refuse what it is asked for, and
+# nothing worse.
+
+export HERE FSTYP=cowfs MODULE=${MODULE:-/cowfs/cowfs.ko}
+HERE=$(cd "$(dirname "$0")" && pwd)
+. "$HERE/lib/fs.sh"
+. "$HERE/lib/tap.sh"
+count=$1 seed=$2 dir=/mnt/scratch mounted=0 refused=0 complained=0
+
+# Something of everything: extents in the inode and in trees, shared and not;
+# directories small and large; preallocated space; symbolic links of both kinds.
+populate() {
+	local i
+	mkdir -p $dir/d/e/f $dir/many || return
+	for i in {1..150}; do echo "$i" >"$dir/many/entry number $i"; done
+	for i in {0..120}; do
+		dd if=/dev/urandom of=$dir/tree bs=1k count=1 seek=$((i * 2)) conv=notrunc status=none
+	done
+	cp --reflink=always $dir/tree $dir/clone && cp --reflink=always $dir/tree $dir/twin &&
+		dd if=/dev/urandom of=$dir/clone bs=1k count=1 seek=50 conv=notrunc status=none &&
+		dd if=/dev/urandom of=$dir/plain bs=1k count=40 status=none &&
+		cp --reflink=always $dir/plain $dir/d/copy && fallocate -l 100K $dir/d/e/space &&
+		ln -s plain $dir/short && ln -s "$(printf '%0300d' 0)" $dir/long &&
+		mkfifo $dir/pipe && ln $dir/plain $dir/d/e/f/link && sync
+}
+
+one() {
+	cowfs-mutate /tmp/base /tmp/image "$1" >/tmp/changes || return
+	# Whoever goes on after an error sees more.
+	if mount -t cowfs -o "loop,errors=continue" /tmp/image $dir 2>/dev/null; then
+		mounted=$((mounted + 1))
+		"$HERE/mutants" $dir 2>/dev/null
+		poll umount $dir
+	else
+		refused=$((refused + 1))
+	fi
+}
+
+plan 3
+module_load && truncate -s 16M /tmp/base && fs_mkfs /tmp/base -b 1024 &&
+	fs_mount /tmp/base $dir -o loop && populate && umount $dir || exit
+cp /tmp/base /tmp/image
+check 'the volume is sound' fs_check /tmp/base
+dmesg --clear
+survived=0
+for ((n = 0; n < count; n++)); do
+	echo "image $((seed + n))" >/dev/kmsg
+	one $((seed + n)) || break
+	survived=$((survived + 1))
+	[[ $((n % 100)) != 99 ]] || {
+		complained=$((complained + $(dmesg --raw | grep -c 'cowfs (')))
+		! dmesg --raw | grep -E 'WARNING: |BUG|Oops|Call Trace|blocked for more' || break
+		dmesg --clear
+		echo "# $((n + 1)) images: $mounted mounted, $refused refused, $complained lines in the log"
+	}
+done
+check "$count images are survived" test $survived = "$count"
+check 'the module can be unloaded' module_unload
