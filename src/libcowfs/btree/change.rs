@@ -24,8 +24,7 @@
 //! **Splitting.** A node that overflows is split in half, except at the tree's right edge, where
 //! the left part stays full: records added in ascending order leave full nodes behind.
 //!
-//! **Merging.** A node that falls below half its capacity is merged with a neighbour below the
-//! same parent, if both fit in one node and the neighbour is not shared. An empty node goes away.
+//! **Merging** nodes that lost records: `shrink.rs`.
 
 use super::super::block::Block;
 use super::super::error::{Error, Result};
@@ -134,8 +133,8 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
 
     /// Exchanges the `remove` records from position `at` of the cursor's leaf on for `add` (at most
     /// [`MAX_ADD`]), whose keys ascend, lie between those of the records beside them and in
-    /// [`Cursor::bounds`]. The cursor is nowhere after that; `root` may have changed and is the
-    /// caller's to store.
+    /// [`Cursor::bounds`]. The cursor is to be [sent](Cursor::seek_on) to a place again after that;
+    /// `root` may have changed and is the caller's to store.
     ///
     /// # Errors
     ///
@@ -155,13 +154,14 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         X: Transaction<Buf = B>,
         O: Owner<X>,
     {
-        let done = if root.height == 0 {
-            self.plant(tx, owner, root, add)
-        } else {
-            self.change(tx, owner, root, at, remove, add)
+        let same_nodes = match root.height {
+            0 => self.plant(tx, owner, root, add).map(|()| false),
+            _ => self.change(tx, owner, root, at, remove, add),
         };
-        self.clear();
-        done
+        if !matches!(same_nodes, Ok(true)) {
+            self.clear();
+        }
+        same_nodes.map(|_| ())
     }
 
     /// Tells that the lowest `levels` nodes of the path are shared with other trees, and those
@@ -184,36 +184,6 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         let near = node::address(self.node(level)?);
         let mut spares = Spares::take(tx, owner, near, 1)?;
         self.copy(tx, owner, root, level, &mut spares)
-    }
-
-    /// Takes the path's node at `level`, above which nothing is shared, out of the tree with all
-    /// that is below it. It is not freed: the reference to it is the caller's now. The cursor is
-    /// nowhere after that.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupt` or `Io`: the transaction is lost.
-    pub fn detach<X, O>(
-        &mut self,
-        tx: &mut X,
-        owner: &mut O,
-        root: &mut Root,
-        level: usize,
-    ) -> Result
-    where
-        X: Transaction<Buf = B>,
-        O: Owner<X>,
-    {
-        let done = if level + 1 >= self.height {
-            *root = Root::EMPTY;
-            Ok(())
-        } else {
-            self.child_index(level + 1)
-                .and_then(|index| self.remove_child(tx, level + 1, index))
-                .and_then(|()| self.shrink(tx, owner, root, level + 1))
-        };
-        self.clear();
-        done
     }
 
     /// How many nodes a [`Cursor::splice`] with these arguments would allocate, besides copies of
@@ -265,6 +235,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         Ok(())
     }
 
+    /// [`Cursor::splice`] in a tree that is not empty. Returns whether the path is still one.
     fn change<X, O>(
         &mut self,
         tx: &mut X,
@@ -273,7 +244,7 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         at: usize,
         remove: usize,
         add: &[<T::Leaf as Layout>::Record<'_>],
-    ) -> Result
+    ) -> Result<bool>
     where
         X: Transaction<Buf = B>,
         O: Owner<X>,
@@ -308,13 +279,15 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
                 key: T::Leaf::key(&new, 0),
                 child: node::address(&new),
             };
-            return self.grow(tx, owner, root, branch, edge, &mut spares);
+            self.grow(tx, owner, root, branch, edge, &mut spares)?;
+            return Ok(false);
         }
         T::Leaf::splice(leaf, at, remove, add);
         if remove > add.len() {
             self.shrink(tx, owner, root, 0)?;
+            return Ok(false);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Copies the path's node at `level`, which is shared while those above it are not: its
@@ -402,156 +375,11 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         Ok(())
     }
 
-    /// After records were removed: drops empty nodes and merges sparse ones, from level `from` up.
-    fn shrink<X, O>(&mut self, tx: &mut X, owner: &mut O, root: &mut Root, from: usize) -> Result
-    where
-        X: Transaction<Buf = B>,
-        O: Owner<X>,
-    {
-        let top = self.height.saturating_sub(1);
-        for level in from..top {
-            let node = self.node(level)?;
-            if node::count(node) == 0 {
-                let block = node::address(node);
-                let index = self.child_index(level + 1)?;
-                self.remove_child(tx, level + 1, index)?;
-                owner.free(tx, block)?;
-                continue;
-            }
-            let sparse = match level {
-                0 => T::Leaf::sparse(node),
-                _ => Array::<Branch>::sparse(node),
-            };
-            if !sparse || !self.merge(tx, owner, level)? {
-                break;
-            }
-        }
-        if node::count(self.node(top)?) == 0 {
-            owner.free(tx, root.block)?;
-            *root = Root::EMPTY;
-            return Ok(());
-        }
-        // A root with a single child is no use. Below it the path still holds, unless that child
-        // is another one than ours.
-        for level in (1..self.height).rev() {
-            let node = self.node(level)?;
-            if node::address(node) != root.block || node::count(node) > 1 {
-                break;
-            }
-            let child = node::child(node, 0);
-            owner.free(tx, root.block)?;
-            *root = Root {
-                block: child,
-                height: level as u8,
-            };
-        }
-        Ok(())
-    }
-
-    /// Merges the path's node at `level` with the one to its left or right, if that can be done.
-    fn merge<X, O>(&mut self, tx: &mut X, owner: &mut O, level: usize) -> Result<bool>
-    where
-        X: Transaction<Buf = B>,
-        O: Owner<X>,
-    {
-        let index = self.child_index(level + 1)?;
-        if let Some(before) = index.checked_sub(1) {
-            if let Some(left) = self.mergeable(tx, owner, level, before, true)? {
-                let node = self.node(level)?;
-                tx.modify(&left)?;
-                let from = Array::<Branch>::key(self.node(level + 1)?, index);
-                merge_nodes::<T::Leaf, B>(&left, node, level, from);
-                let block = node::address(node);
-                self.remove_child(tx, level + 1, index)?;
-                owner.free(tx, block)?;
-                self.set_step(level, left, 0);
-                self.set_index(level + 1, before);
-                return Ok(true);
-            }
-        }
-        let after = index + 1;
-        if after < node::count(self.node(level + 1)?) {
-            if let Some(right) = self.mergeable(tx, owner, level, after, false)? {
-                let node = self.node(level)?;
-                tx.modify(node)?;
-                let from = Array::<Branch>::key(self.node(level + 1)?, after);
-                merge_nodes::<T::Leaf, B>(node, &right, level, from);
-                self.remove_child(tx, level + 1, after)?;
-                owner.free(tx, node::address(&right))?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The neighbour of the path's node at `level`, its parent's child `index`, if the two can be
-    /// merged.
-    fn mergeable<X, O>(
-        &self,
-        tx: &mut X,
-        owner: &mut O,
-        level: usize,
-        index: usize,
-        is_left: bool,
-    ) -> Result<Option<B>>
-    where
-        X: Transaction<Buf = B>,
-        O: Owner<X>,
-    {
-        let at = node::child(self.node(level + 1)?, index);
-        let other = tx.read(at, T::KIND)?;
-        if node::level(&other) != level {
-            return Err(Error::Corrupt(at, "tree node of wrong level"));
-        }
-        let node = self.node(level)?;
-        let (left, right) = if is_left {
-            (&other, node)
-        } else {
-            (node, &other)
-        };
-        let fit = match level {
-            0 => T::Leaf::mergeable(left, right),
-            _ => Array::<Branch>::mergeable(left, right),
-        };
-        Ok((fit && !owner.is_shared(tx, at)?).then_some(other))
-    }
-
-    /// Removes child `index` of the path's node at `level`. The range of keys it had goes to the
-    /// child before it; that of the first child to the second, whose separator then means nothing.
-    fn remove_child<X>(&self, tx: &mut X, level: usize, index: usize) -> Result
-    where
-        X: Transaction<Buf = B>,
-    {
-        let node = self.node(level)?;
-        tx.modify(node)?;
-        Array::<Branch>::splice(node, index, 1, &[]);
-        Ok(())
-    }
-
     /// The path's node at `level`.
-    fn node(&self, level: usize) -> Result<&B> {
+    pub(super) fn node(&self, level: usize) -> Result<&B> {
         match self.path.get(level) {
             Some(Some(step)) => Ok(&step.buf),
             _ => Err(Error::Invalid),
-        }
-    }
-
-    fn child_index(&self, level: usize) -> Result<usize> {
-        match self.path.get(level) {
-            Some(Some(step)) => Ok(step.index),
-            _ => Err(Error::Invalid),
-        }
-    }
-
-    fn set_index(&mut self, level: usize, index: usize) {
-        if let Some(Some(step)) = self.path.get_mut(level) {
-            step.index = index;
-        }
-    }
-
-    fn set_step(&mut self, level: usize, buf: B, index: usize) {
-        if let Some(step) = self.path.get_mut(level) {
-            *step = Some(Step { buf, index });
         }
     }
 }
@@ -591,14 +419,4 @@ fn split_splice<L: Layout, B: Block>(
     } else {
         L::splice(new, at.saturating_sub(middle), remove, add);
     }
-}
-
-/// Appends the records of `right`, whose range of keys begins at `from`, to `left`.
-fn merge_nodes<L: Layout, B: Block>(left: &B, right: &B, level: usize, from: u64) {
-    if level == 0 {
-        return L::merge(left, right);
-    }
-    let middle = node::count(left);
-    Array::<Branch>::merge(left, right);
-    left.set_u64(Array::<Branch>::place(left, middle), from);
 }

@@ -25,8 +25,8 @@ pub(super) struct Step<B> {
 ///      seek(5):    | 10   20   30   40   50        no current record;  index() = 0
 /// ```
 ///
-/// It stays good as long as the tree does not change; every change made through it leaves it
-/// empty.
+/// It stays good as long as the tree does not change; after a change made through it, it is to be
+/// sent to a place again.
 pub struct Cursor<T: Tree, B> {
     pub(super) path: [Option<Step<B>>; MAX_HEIGHT],
     pub(super) height: usize,
@@ -65,6 +65,24 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
             return Err(Error::Corrupt(root.block, "tree too high"));
         }
         self.descend(reader, root.block, self.height, key, 0, None)
+    }
+
+    /// As [`Cursor::seek`], but starts from the leaf where the cursor is if `key` belongs there.
+    ///
+    /// The tree may have been changed through this cursor since it was sent there, but not
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` or `Io`.
+    pub fn seek_on<R: Reader<Buf = B>>(&mut self, reader: &R, root: Root, key: u64) -> Result {
+        let (from, to) = self.bounds();
+        let here = key >= from && to.is_none_or(|to| key < to);
+        match self.path.first_mut() {
+            Some(Some(leaf)) if here => leaf.index = node::up_to::<T::Leaf, B>(&leaf.buf, key),
+            _ => return self.seek(reader, root, key),
+        }
+        Ok(())
     }
 
     /// Goes before the first record with a key of at least `key`: [`Cursor::next`] then makes it

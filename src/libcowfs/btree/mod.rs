@@ -22,7 +22,7 @@
 //!   size, [`slotted`] for names).
 //! * [`Cursor`] finds records and walks over them (`cursor.rs`).
 //! * [`Cursor::splice`] is the one way to change a tree: it exchanges some records of one leaf for others, and
-//!   splits, merges and *shadows* nodes as that demands (`change.rs`).
+//!   splits, merges and *shadows* nodes as that demands (`change.rs`, `shrink.rs`).
 //! * [`Owner`] is the tree's holder: it gives and takes the nodes' blocks, and says which nodes
 //!   are shared with another tree and must be copied before they are changed.
 
@@ -30,6 +30,7 @@ pub mod array;
 mod change;
 mod cursor;
 pub mod node;
+mod shrink;
 pub mod slotted;
 
 pub use array::{Array, Fixed};

@@ -198,6 +198,8 @@ struct Model {
     root: Root,
     map: BTreeMap<u64, (u64, u64)>,
     stamp: u64,
+    /// Where the last splice was made, if nothing else changed the tree since.
+    cursor: Cursor<Pairs, Buf>,
 }
 
 impl Model {
@@ -208,6 +210,7 @@ impl Model {
             root: Root::EMPTY,
             map: BTreeMap::new(),
             stamp: 0,
+            cursor: Cursor::new(),
         }
     }
 
@@ -227,6 +230,7 @@ impl Model {
     }
 
     fn insert(&mut self, key: u64) {
+        self.cursor.clear();
         self.stamp += 1;
         let value = (self.stamp, !key);
         let record = Pair(key, value.0, value.1);
@@ -241,6 +245,7 @@ impl Model {
     }
 
     fn remove(&mut self, key: u64) {
+        self.cursor.clear();
         let done = self.run(|tx, pool, root| btree::remove::<Pairs, _, _>(tx, pool, root, key));
         assert_eq!(done, Ok(self.map.remove(&key).is_some()));
     }
@@ -253,11 +258,12 @@ impl Model {
 
     /// Exchanges up to `remove` records at and after `key` for up to four new ones.
     fn splice(&mut self, key: u64, remove: usize, add: usize) {
-        let mut cursor = Cursor::<Pairs, Buf>::new();
-        cursor.seek_before(&self.store, self.root, key).unwrap();
-        let at = cursor.index();
+        let mut cursor = std::mem::take(&mut self.cursor);
+        cursor.seek_on(&self.store, self.root, key).unwrap();
+        let at = cursor.index() - usize::from(cursor.key() == Some(key));
         let remove = remove.min(cursor.count() - at);
         let (from, to) = cursor.bounds();
+        assert!(from <= key && to.is_none_or(|to| key < to || key == u64::MAX));
         let low = match at {
             0 => from,
             _ => cursor.record(at - 1).unwrap().0 + 1,
@@ -281,6 +287,7 @@ impl Model {
             .extend(new.iter().map(|new| (new.0, (new.1, new.2))));
         self.run(|tx, pool, root| cursor.splice(tx, pool, root, at, remove, &new))
             .unwrap();
+        self.cursor = cursor;
     }
 
     /// Compares a walk from the first record not below `from` with the map.
