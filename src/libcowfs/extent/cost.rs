@@ -22,7 +22,7 @@
 
 use super::super::block::Block;
 use super::super::btree::node::{self, Branch};
-use super::super::btree::{Array, Cursor, MAX_HEIGHT};
+use super::super::btree::{Array, Cursor, Layout, MAX_HEIGHT};
 use super::super::error::Result;
 use super::super::ondisk::inode::INLINE_EXTENTS;
 use super::super::ondisk::Geometry;
@@ -98,9 +98,18 @@ impl Cost {
 #[derive(Clone, Copy)]
 struct Group {
     ag: AgNumber,
+    /// Where it begins, and its number of blocks.
+    start: FsBlock,
+    len: u32,
     runs: u32,
     /// What they cost if no two have nodes in common.
     singly: u32,
+}
+
+impl Group {
+    fn holds(&self, at: FsBlock) -> bool {
+        at >= self.start && at.since(self.start) < u64::from(self.len)
+    }
 }
 
 /// Counting the blocks of some runs.
@@ -112,25 +121,37 @@ pub(super) fn count<R: Reader>(
     let geometry = reader.geometry();
     let mut groups = [const { None::<Group> }; GROUPS];
     let mut sum = 0u32;
+    // A run is most often as long as the one before, and in its group.
+    let (mut last_len, mut cost) = (0, how.cost(geometry, 0));
+    let mut place = 0;
     for (at, len) in runs {
-        let Some((ag, _)) = geometry.locate(at) else {
-            continue;
-        };
-        let cost = how.cost(geometry, len);
-        let place = groups
-            .iter_mut()
-            .find(|group| group.as_ref().is_none_or(|group| group.ag == ag));
-        match place {
-            Some(place) => {
-                let group = place.get_or_insert(Group {
+        if len != last_len {
+            (last_len, cost) = (len, how.cost(geometry, len));
+        }
+        if !matches!(groups.get(place), Some(Some(group)) if group.holds(at)) {
+            let Some((ag, _)) = geometry.locate(at) else {
+                continue;
+            };
+            let found = groups
+                .iter()
+                .position(|group| group.as_ref().is_none_or(|group| group.ag == ag));
+            place = found.unwrap_or(GROUPS);
+            if let Some(group @ None) = groups.get_mut(place) {
+                *group = Some(Group {
                     ag,
+                    start: geometry.group_start(ag),
+                    len: geometry.group_len(ag),
                     runs: 0,
                     singly: 0,
                 });
+            }
+        }
+        match groups.get_mut(place) {
+            Some(Some(group)) => {
                 group.runs += 1;
                 group.singly = group.singly.saturating_add(cost);
             }
-            None => sum = sum.saturating_add(cost),
+            _ => sum = sum.saturating_add(cost),
         }
     }
     for group in groups.iter().flatten() {
@@ -226,6 +247,5 @@ pub(super) fn child<B: Block>(node: &B, index: usize) -> (FsBlock, u32) {
     if node::level(node) > 0 {
         return (node::child(node, index), 1);
     }
-    let extent = Array::<Extent>::get(node, index);
-    (extent.disk, extent.len)
+    Extent::blocks(node, Array::<Extent>::place(node, index))
 }

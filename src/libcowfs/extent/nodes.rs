@@ -52,13 +52,7 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
     }
 
     fn shadow(&mut self, tx: &mut T, node: &T::Buf) -> Result {
-        for_runs(node, |at, len| {
-            // Half of a node cannot be copied.
-            share(tx, at, len).map_err(|error| match error {
-                Error::TooBig => Error::Corrupt(at, "block with too many references"),
-                error => error,
-            })
-        })?;
+        refcount::share_all(tx, runs(node))?;
         *self.blocks = self.blocks.saturating_sub(1);
         let at = node::address(node);
         if !refcount::release(tx, at, 1)?.freed {
@@ -66,27 +60,26 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
         }
         // Whoever shared it has just left it to us. Its children have their reference from the
         // copy.
-        for_runs(node, |at, len| release(tx, true, at, len))?;
+        for (at, len) in runs(node) {
+            release(tx, true, at, len)?;
+        }
         tx.forget(at)
     }
 }
 
-/// Calls `f` for all blocks a node refers to, as few runs as it takes to go through them in
-/// order: children allocated one after another are one.
-fn for_runs<B: Block>(node: &B, mut f: impl FnMut(FsBlock, u32) -> Result) -> Result {
-    let (mut first, mut total) = (FsBlock::NULL, 0u32);
-    for index in 0..node::count(node) {
-        let (at, len) = child(node, index);
-        if total > 0 && at == first.add(u64::from(total)) {
+/// All blocks a node refers to, as few runs as it takes to go through them in order: children
+/// allocated one after another are one.
+fn runs<B: Block>(node: &B) -> impl Iterator<Item = (FsBlock, u32)> + '_ {
+    let mut children = (0..node::count(node))
+        .map(|index| child(node, index))
+        .peekable();
+    core::iter::from_fn(move || {
+        let (first, mut total) = children.next()?;
+        while let Some((_, len)) = children.next_if(|&(at, _)| at == first.add(u64::from(total))) {
             total = total.saturating_add(len);
-            continue;
         }
-        if total > 0 {
-            f(first, total)?;
-        }
-        (first, total) = (at, len);
-    }
-    f(first, total)
+        Some((first, total))
+    })
 }
 
 /// Adds a reference to each block of a run, or to none.

@@ -37,6 +37,12 @@ impl Extent {
         unwritten: false,
     };
 
+    /// The blocks on disk of the extent stored at byte `at`.
+    #[inline]
+    pub(super) fn blocks<B: Block>(buf: &B, at: usize) -> (FsBlock, u32) {
+        (FsBlock(buf.u64(at + 8) & !UNWRITTEN), buf.u32(at + 16))
+    }
+
     /// The block of the file after the extent.
     #[inline]
     pub const fn end(&self) -> FileBlock {

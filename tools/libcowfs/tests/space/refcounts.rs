@@ -59,6 +59,7 @@ fn check(store: &MemStore, counts: &BTreeMap<FsBlock, u32>) {
 #[derive(Clone, Debug)]
 enum Op {
     Share(usize, u32),
+    ShareAll(Vec<(usize, u32)>),
     Release(usize, u32),
     End,
 }
@@ -68,8 +69,27 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         20 => (any::<usize>(), len.clone()).prop_map(|(n, len)| Op::Share(n, len)),
         16 => (any::<usize>(), len).prop_map(|(n, len)| Op::Release(n, len)),
+        4 => prop::collection::vec((any::<usize>(), 1u32..9), 1..20).prop_map(Op::ShareAll),
         1 => Just(Op::End),
     ]
+}
+
+/// How many blocks from the `n`th of those in use on, up to `len`, are in use and in one group.
+fn range(
+    store: &MemStore,
+    counts: &BTreeMap<FsBlock, u32>,
+    n: usize,
+    len: u32,
+) -> Option<(FsBlock, u32)> {
+    let (&at, _) = counts.iter().nth(n % counts.len().max(1))?;
+    let mut range = 0;
+    while range < len
+        && store.geometry().in_one_group(at, range + 1)
+        && counts.contains_key(&at.add(u64::from(range)))
+    {
+        range += 1;
+    }
+    Some((at, range))
 }
 
 fn run(store: &MemStore, ops: Vec<Op>) {
@@ -79,16 +99,9 @@ fn run(store: &MemStore, ops: Vec<Op>) {
     for op in ops {
         match op {
             Op::Share(n, len) | Op::Release(n, len) => {
-                let Some((&at, _)) = counts.iter().nth(n % counts.len().max(1)) else {
+                let Some((at, range)) = range(store, &counts, n, len) else {
                     continue;
                 };
-                let mut range = 0;
-                while range < len
-                    && store.geometry().in_one_group(at, range + 1)
-                    && counts.contains_key(&at.add(u64::from(range)))
-                {
-                    range += 1;
-                }
                 let mut done = 0;
                 while done < range {
                     let at = at.add(u64::from(done));
@@ -112,6 +125,20 @@ fn run(store: &MemStore, ops: Vec<Op>) {
                         };
                     }
                     done += step;
+                }
+            }
+            Op::ShareAll(runs) => {
+                let runs: Vec<_> = runs
+                    .into_iter()
+                    .filter_map(|(n, len)| range(store, &counts, n, len))
+                    .collect();
+                let blocks: u32 = runs.iter().map(|run| run.1).sum();
+                tx.need(blocks * credits::share(store.geometry())).unwrap();
+                refcount::share_all(&mut tx, runs.iter().copied()).unwrap();
+                for (at, len) in runs {
+                    for at in (0..u64::from(len)).map(|i| at.add(i)) {
+                        *counts.get_mut(&at).unwrap() += 1;
+                    }
                 }
             }
             Op::End => {
@@ -189,6 +216,8 @@ fn a_count_cannot_pass_its_limit() {
     );
     let shared = store.run(|tx| refcount::share(tx, at, 1));
     assert_eq!(shared, Err(Error::TooBig));
+    let shared = store.run(|tx| refcount::share_all(tx, [(at, 1)].into_iter()));
+    assert!(matches!(shared, Err(Error::Corrupt(..))));
     let released = store.run(|tx| refcount::release(tx, at, 1)).unwrap();
     assert!(!released.freed);
     assert_eq!(
