@@ -11,7 +11,7 @@
 //! The shrinker goes around the ring like the hand of a clock. A group that was used since the hand
 //! last passed is let off; one with staged or pending blocks ([`GroupState::is_idle`]) has to stay; the
 //! others go, entry and all. So what is in memory follows what is used, whatever the size of the
-//! volume. Some leave their [`Remains`], a few bytes, until the journal has moved on.
+//! volume. Some leave their [`Remains`], most often a few bytes, until the journal has moved on.
 //!
 //! ```text
 //!   New ---first use---> Loaded ---shrinker---> Gone

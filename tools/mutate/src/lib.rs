@@ -18,9 +18,9 @@ use cowfs_core::platform::crc32c;
 use cowfs_core::units::FsBlock;
 
 /// Bytes of one change.
-pub const CHANGE: usize = 6;
+const CHANGE: usize = 6;
 /// Most changes made.
-pub const MOST: usize = 24;
+const MOST: usize = 24;
 /// Blocks of the journal that may be changed, its superblock being the first.
 const LOG: u64 = 8;
 

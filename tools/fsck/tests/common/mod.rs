@@ -413,8 +413,7 @@ impl Image {
         FsBlock(u64_at(&self.block(self.group(ag)), at))
     }
 
-    /// Runs fsck.cowfs; returns its exit code and all it says: the one just built, or, in tests of other packages,
-    /// the one installed.
+    /// Runs [`fsck`] on it.
     pub fn fsck(&self, options: &[&str]) -> (Option<i32>, String) {
         fsck(self.path(), options)
     }

@@ -76,7 +76,6 @@ impl Sample {
         let Ok(volume) = Volume::open(device) else {
             return;
         };
-        // Larger than the device is refused above; much smaller blocks would only take long.
         let _ = check(&volume, &mut Lines::default());
         for &ino in self.image.inos.values() {
             let _ = use_inode(&volume, ino);
