@@ -3,6 +3,8 @@
 //! fsck.cowfs: checks and repairs a cowfs volume. Exit codes are those of fsck(8).
 #![forbid(unsafe_code)]
 
+mod interrupt;
+
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -89,9 +91,12 @@ enum Failure {
     Features,
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    interrupt::allow().map_err(Failure::Signals)?;
     let path = &arguments.device;
     let repairs = arguments.preen || arguments.yes;
     if let Some(user) = user_of(path) {
@@ -137,6 +142,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         }
         return Ok(printer.left());
     }
+    interrupt::refuse();
     volume.write_out()?;
     Ok(printer.corrected())
 }

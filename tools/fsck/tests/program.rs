@@ -7,8 +7,12 @@ mod common;
 use common::{fsck, sample, Image};
 use cowfs_core::ondisk::inode;
 use cowfs_core::units::FsBlock;
+use rustix::pipe::{fcntl_setpipe_size, pipe};
+use rustix::process::{kill_process, Pid, Signal};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn damaged() -> Image {
     let image = sample();
@@ -192,4 +196,43 @@ fn no_lost_block_goes_unnoticed() {
         image.put(at, &block);
     }
     assert_eq!(image.check(), [""; 0]);
+}
+
+#[test]
+fn interrupted_is_32_and_nothing_is_written() {
+    let image = damaged();
+    let before = std::fs::read(image.path()).unwrap();
+    // A full pipe: it cannot say what it found.
+    let (reader, writer) = pipe().unwrap();
+    let room = fcntl_setpipe_size(&writer, 4096).unwrap();
+    (&File::from(writer.try_clone().unwrap()))
+        .write_all(&vec![b'.'; room])
+        .unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fsck-cowfs"))
+        .arg("-y")
+        .arg(image.path())
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let call = format!("/proc/{}/syscall", child.id());
+    while !std::fs::read_to_string(&call)
+        .unwrap()
+        .starts_with("1 0x1 ")
+    {
+        assert_eq!(child.try_wait().unwrap(), None);
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(32), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert!(std::fs::read(image.path()).unwrap() == before, "wrote");
+    drop(reader);
 }
