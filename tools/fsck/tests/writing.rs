@@ -6,12 +6,15 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use common::{put32, sample, u32_at, Image, Lines, SIZE};
-use cowfs_core::ondisk::{group, header, inode, Geometry};
+use common::{put32, sample, u32_at, Builder, Image, Lines, GROUP, SIZE};
+use cowfs_core::inode::FileType;
+use cowfs_core::ondisk::{group, header, inode, superblock, Geometry};
+use cowfs_core::store::Reader;
 use cowfs_core::units::FsBlock;
 use cowfs_fsck::{check, repair};
 use cowfs_image::device::{self, Device};
@@ -218,6 +221,50 @@ fn the_power_may_fail_during_replay() {
             found.is_empty() || found == before,
             "after {writes} writes: {found:#?}"
         );
+    }
+}
+
+/// More changes than the journal has room for are not made all at once, but where the power fails in
+/// between, that is seen, and the next repair goes on.
+#[test]
+fn a_repair_larger_than_the_journal_can_be_interrupted() {
+    let b = Builder::new(SIZE as u32, GROUP, 24);
+    let root = b.root();
+    let mut one_of_each = BTreeMap::new();
+    let mut names = 0..;
+    while one_of_each.len() as u64 <= u64::from(b.store.geometry().journal_blocks) {
+        let name = names.next().map(|n: u32| n.to_string()).unwrap();
+        let ino = b.create(root, &name, FileType::Regular);
+        let (at, offset) = b.store.geometry().inode_at(ino).unwrap();
+        one_of_each.insert(at, offset);
+    }
+    let image = b.finish(HashMap::from([("root", root)]));
+    for (at, offset) in one_of_each {
+        image.edit(at, |bytes| bytes[offset + inode::LINKS] += 1);
+    }
+    let damaged = std::fs::read(image.path()).unwrap();
+    let is_enough = |writes: u64| {
+        std::fs::write(image.path(), &damaged).unwrap();
+        mend(&image, writes).is_ok()
+    };
+    let (mut few, mut enough) = (0, 1 << 16);
+    while few + 1 < enough {
+        let middle = (few + enough) / 2;
+        match is_enough(middle) {
+            true => enough = middle,
+            false => few = middle,
+        }
+    }
+    // At the beginning, now and then, and all of the end.
+    let step = enough as usize / 8;
+    for writes in (0..4).chain((4..few).step_by(step)).chain(few - 12..=few) {
+        assert!(!is_enough(writes));
+        let volume = Volume::open(Device::open(image.path()).unwrap()).unwrap();
+        let is_known = volume.superblock().state & superblock::STATE_ERROR != 0;
+        assert!(is_known || writes < 4, "after {writes} writes");
+        let (code, text) = image.fsck(&["-y"]);
+        assert_eq!(code, Some(1), "after {writes} writes: {text}");
+        assert_eq!(image.fsck(&["-n"]).0, Some(0), "after {writes} writes");
     }
 }
 
