@@ -33,7 +33,6 @@ fn entry_type(kind: EntryType) -> DirEntryType {
 #[vtable]
 impl FileOperations for Operations {
     type FileSystem = Cowfs;
-    type OwnerModule = crate::CowfsModule;
 
     fn llseek(file: &File<Cowfs>, offset: i64, whence: SeekFrom) -> Result<i64> {
         file.seek(offset, whence, i64::MAX, i64::MAX)

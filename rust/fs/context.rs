@@ -21,7 +21,7 @@ use super::{
     },
     FileSystem, Registration, SuperBlock,
 };
-use crate::linux::bindings;
+use crate::linux::{bindings, error::EUCLEAN};
 use core::{marker::PhantomData, mem, ptr};
 use kernel::{
     error::{from_result, to_result},

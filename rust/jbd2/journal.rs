@@ -12,7 +12,12 @@ use kernel::{
 };
 
 use super::{Credits, Handle, JournalOps, Reservation, Tid};
-use crate::linux::{bindings, block::BlockDevice, shared_bytes::SharedBytes};
+use crate::linux::{
+    bindings,
+    block::BlockDevice,
+    error::{EDEADLK, EOPNOTSUPP},
+    shared_bytes::SharedBytes,
+};
 
 /// Features of a journal that make it unreadable for who does not know them.
 #[derive(Clone, Copy, PartialEq, Eq)]

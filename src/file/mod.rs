@@ -45,7 +45,6 @@ impl dio::DioOps for Plain {
 #[vtable]
 impl FileOperations for Operations {
     type FileSystem = Cowfs;
-    type OwnerModule = crate::CowfsModule;
 
     const FLAGS: FileOperationsFlags = FileOperationsFlags::BUFFERED_READ_ASYNC
         .union(FileOperationsFlags::BUFFERED_WRITE_ASYNC)

@@ -18,7 +18,6 @@ use kernel::{
     error::{from_result, VTABLE_DEFAULT_ERROR},
     ffi::{c_int, c_long, c_uint, c_ulong},
     prelude::*,
-    ThisModule,
 };
 
 /// What files can do, `FOP_*`.
@@ -121,6 +120,11 @@ pub trait FileOperations {
 /// The `struct file_operations` of `T`.
 pub(in crate::linux::fs) struct Table<T>(PhantomData<T>);
 
+extern "C" {
+    /// `THIS_MODULE`, of which only the address is of interest. `ModuleMetadata` has it since Linux 7.3.
+    static __this_module: u8;
+}
+
 /// Wraps a callback in `Some` if the trait implements it.
 macro_rules! callback {
     ($has:ident, $callback:expr) => {
@@ -137,10 +141,8 @@ impl<T: FileOperations> Table<T> {
         &Self::TABLE
     }
 
-    const OWNER: ThisModule = <T::OwnerModule as kernel::ModuleMetadata>::THIS_MODULE;
-
     const TABLE: bindings::file_operations = bindings::file_operations {
-        owner: Self::OWNER.as_ptr(),
+        owner: (&raw const __this_module).cast_mut().cast(),
         fop_flags: T::FLAGS.0,
         open: if T::HAS_OPEN {
             Some(Self::open)

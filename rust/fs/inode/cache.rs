@@ -91,7 +91,11 @@ impl<F: FileSystem> InodeCache<F> {
         unsafe {
             (*object.cast::<bindings::inode>()).i_mode = 0;
             (&raw mut (*object).link).write(UnsafeCell::new(ptr::null_mut()));
-            pin_init::raw_init(&raw mut (*object).data, F::init_inode());
+            let (data, init) = (&raw mut (*object).data, F::init_inode());
+            #[cfg(linux_7_2)]
+            let Ok(()) = pin_init::PinInit::__pinned_init(init, data);
+            #[cfg(not(linux_7_2))]
+            pin_init::raw_init(data, init);
             SuperBlock::<F>::from_raw(sb).private().inode_added();
         }
         object.cast()

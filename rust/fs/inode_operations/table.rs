@@ -5,6 +5,7 @@
 use super::{InodeOperations, RenameFlags};
 use crate::linux::{
     bindings,
+    error::EUCLEAN,
     fs::{Attr, Dentry, DeviceNumber, Fiemap, Inode, KStat, Locked, MntIdmap, Mode, StatMask},
 };
 use core::{marker::PhantomData, ptr};
@@ -41,6 +42,9 @@ impl<T: InodeOperations> Table<T> {
 
     const TABLE: bindings::inode_operations = bindings::inode_operations {
         lookup: callback!(HAS_LOOKUP, lookup),
+        #[cfg(linux_7_2)]
+        create: callback!(HAS_CREATE, create_exclusively),
+        #[cfg(not(linux_7_2))]
         create: callback!(HAS_CREATE, create),
         mkdir: callback!(HAS_MKDIR, mkdir),
         mknod: callback!(HAS_MKNOD, mknod),
@@ -109,6 +113,23 @@ impl<T: InodeOperations> Table<T> {
             .instantiate(dentry)?;
             Ok(0)
         })
+    }
+
+    /// What is created is always new, as the entry is negative.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::create`].
+    #[cfg(linux_7_2)]
+    unsafe extern "C" fn create_exclusively(
+        idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: bindings::umode_t,
+        _exclusively: bool,
+    ) -> c_int {
+        // SAFETY: As promised by the caller.
+        unsafe { Self::create(idmap, dir, dentry, mode) }
     }
 
     /// # Safety
