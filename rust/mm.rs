@@ -40,6 +40,20 @@ impl Drop for NofsScope {
     }
 }
 
+/// Runs `allocate` until it does not fail, and waits for memory in between: for what has no way
+/// back, and allocates through interfaces that know no `__GFP_NOFAIL`. What is allocated must be small.
+///
+/// May sleep.
+pub fn retry<T, E>(mut allocate: impl FnMut() -> Result<T, E>) -> T {
+    loop {
+        if let Ok(done) = allocate() {
+            return done;
+        }
+        // SAFETY: The caller's context may sleep.
+        unsafe { bindings::memalloc_retry_wait(bindings::GFP_KERNEL) };
+    }
+}
+
 /// A cache that can be asked to give memory back.
 pub trait Shrink: Send + Sync + 'static {
     /// How many objects could be freed, roughly. Called often: must be fast and must not sleep long.

@@ -26,7 +26,7 @@
 use crate::libcowfs::space::{GroupState, Remains};
 use crate::libcowfs::units::AgNumber;
 use crate::linux::error::EUCLEAN;
-use crate::linux::mm::NofsScope;
+use crate::linux::mm::{self, NofsScope};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -71,9 +71,6 @@ pub(crate) struct Groups {
     ring: Mutex<Ring>,
     /// How many have their state in memory.
     loaded: Atomic<i64>,
-    /// Held by the one task that may wait for memory while it adds an entry.
-    #[pin]
-    adding: Mutex<()>,
 }
 
 impl Groups {
@@ -84,7 +81,6 @@ impl Groups {
             entries <- XArray::new(xarray::AllocKind::Alloc),
             ring <- new_mutex!(Ring::default(), "cowfs_ring"),
             loaded: Atomic::new(0),
-            adding <- new_mutex!((), "cowfs_adding"),
         })
     }
 
@@ -98,8 +94,7 @@ impl Groups {
     ///
     /// # Errors
     ///
-    /// What `error` makes of `EUCLEAN` if there is no such group and of `ENOMEM`; and those of the
-    /// two functions.
+    /// What `error` makes of `EUCLEAN` if there is no such group; and those of the two functions.
     pub(crate) fn with<R, E>(
         &self,
         ag: AgNumber,
@@ -121,8 +116,9 @@ impl Groups {
                     // Reclaim must not come back here.
                     let _nofs = NofsScope::enter();
                     let state = load()?;
-                    let joined = self.ring.lock().members.push(ag, GFP_KERNEL);
-                    joined.map_err(|e| error(e.into()))?;
+                    let mut ring = self.ring.lock();
+                    mm::retry(|| ring.members.push(ag, GFP_KERNEL));
+                    drop(ring);
                     *slot = Slot::Loaded(state);
                     self.loaded.fetch_add(1, Relaxed);
                 }
@@ -162,30 +158,26 @@ impl Groups {
         }
         // Reclaim must not come back here.
         let _nofs = NofsScope::enter();
-        let fresh = Arc::pin_init(
-            pin_init!(Group {
-                place <- new_mutex!(Slot::New, "cowfs_group"),
-                used: Atomic::new(false),
-            }),
-            GFP_KERNEL,
-        )?;
-        let mut entries = self.entries.lock();
-        // Somebody may have been faster: what is there first stays, or there would be two states.
-        if let Some(group) = entries.get(index) {
-            return Ok(group.into());
-        }
-        if entries.store(index, fresh.clone(), GFP_NOWAIT).is_ok() {
-            return Ok(fresh);
-        }
-        drop(entries);
-        // One task at a time comes here, as `store` drops the lock of the array to wait for memory.
-        let _adding = self.adding.lock();
-        let mut entries = self.entries.lock();
-        if let Some(group) = entries.get(index) {
-            return Ok(group.into());
-        }
-        entries.store(index, fresh.clone(), GFP_KERNEL)?;
-        Ok(fresh)
+        let fresh = mm::retry(|| {
+            Arc::pin_init(
+                pin_init!(Group {
+                    place <- new_mutex!(Slot::New, "cowfs_group"),
+                    used: Atomic::new(false),
+                }),
+                GFP_KERNEL,
+            )
+        });
+        Ok(mm::retry(|| {
+            let mut entries = self.entries.lock();
+            // Somebody may have been faster: what is there first stays, or there would be two states.
+            // For the same reason not `GFP_KERNEL`: `store` would drop the lock to wait for memory.
+            match entries.get(index) {
+                Some(group) => Ok(group.into()),
+                None => entries
+                    .store(index, fresh.clone(), GFP_NOWAIT)
+                    .map(|_| fresh.clone()),
+            }
+        }))
     }
 
     /// Looks at up to `count` groups, drops the state of those that can go, and returns how many that

@@ -19,6 +19,7 @@ use crate::libcowfs::ondisk::Geometry;
 use crate::libcowfs::space::Hints;
 use crate::libcowfs::units::FsBlock;
 use crate::linux::jbd2::{JournalOps, Tid};
+use crate::linux::mm;
 use crate::linux::shared_bytes::SharedBytes;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -131,9 +132,7 @@ impl Space {
                 }
             }
         }
-        // Without memory to remember it the range stays unavailable until the next mount: it is
-        // free on disk, and nobody is told a wrong number.
-        let _ = entry.ranges.push((at, len), GFP_KERNEL);
+        mm::retry(|| entry.ranges.push((at, len), GFP_KERNEL));
     }
 
     /// Transaction `tid` is on disk: what it freed may be used.

@@ -240,6 +240,11 @@ __rust_helper void rust_helper_memalloc_nofs_restore(unsigned int flags)
 	memalloc_nofs_restore(flags);
 }
 
+__rust_helper void rust_helper_memalloc_retry_wait(gfp_t flags)
+{
+	memalloc_retry_wait(flags);
+}
+
 __rust_helper struct workqueue_struct *rust_helper_alloc_workqueue(const char *name,
 								   unsigned int flags,
 								   int max_active)

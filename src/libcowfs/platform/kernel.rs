@@ -3,9 +3,11 @@
 //! The kernel's side of [`super`].
 //!
 //! Memory is asked for with `GFP_KERNEL`; inside a transaction the journal's `memalloc_nofs` scope
-//! turns that into `GFP_NOFS`.
+//! turns that into `GFP_NOFS`. Here it is waited for, and `NoMemory` never returned: a transaction
+//! that changed something has no way back. What is asked for is small.
 
 use super::super::error::{Error, Result};
+use crate::linux::mm;
 use core::ops::{Deref, DerefMut};
 use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 use kernel::rbtree::RBTree;
@@ -32,8 +34,9 @@ impl<T> Vec<T> {
     ///
     /// # Errors
     ///
-    /// `NoMemory`.
+    /// None here.
     pub fn push(&mut self, value: T) -> Result {
+        mm::retry(|| self.0.reserve(1, GFP_KERNEL));
         self.0.push(value, GFP_KERNEL).map_err(|_| Error::NoMemory)
     }
 
@@ -41,11 +44,13 @@ impl<T> Vec<T> {
     ///
     /// # Errors
     ///
-    /// `NoMemory`.
+    /// None here.
     pub fn resize(&mut self, len: usize, value: T) -> Result
     where
         T: Clone,
     {
+        let more = len.saturating_sub(self.0.len());
+        mm::retry(|| self.0.reserve(more, GFP_KERNEL));
         self.0
             .resize(len, value, GFP_KERNEL)
             .map_err(|_| Error::NoMemory)
@@ -94,12 +99,10 @@ impl<K: Ord + Copy, V: Copy> Map<K, V> {
     ///
     /// # Errors
     ///
-    /// `NoMemory`; the map is unchanged then.
+    /// None here.
     pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>> {
-        match self.0.try_create_and_insert(key, value, GFP_KERNEL) {
-            Ok(old) => Ok(old.map(|node| node.to_key_value().1)),
-            Err(_) => Err(Error::NoMemory),
-        }
+        let old = mm::retry(|| self.0.try_create_and_insert(key, value, GFP_KERNEL));
+        Ok(old.map(|node| node.to_key_value().1))
     }
 
     /// Removes `key` and returns its value.
