@@ -123,9 +123,23 @@ static int64_t written(const char *block, off_t at, int writer)
 	}
 }
 
+/* May the page cache hold blocks of the file that a failure takes away? */
+static bool is_cached(int file)
+{
+	return file % 2 || !faults;
+}
+
+static void forget(int file)
+{
+	for (int i = 0; i < BLOCKS; i++)
+		model[file][i] = ANY;
+}
+
 /*
  * Reads blocks back: each must hold what the model says, or `other`, which is what
- * an operation that was cut short may have made of it, and is entered then.
+ * an operation that was cut short may have made of it, and is entered then. What was
+ * written to the page cache may be lost, if that is said when the file is synced: whoever
+ * needs room writes back the files of others.
  */
 static void read_back(int fd, int file, int first, int n, int64_t other)
 {
@@ -144,17 +158,13 @@ static void read_back(int fd, int file, int first, int n, int64_t other)
 			continue;
 		if (other >= 0 && seq == other)
 			model[file][i] = seq;
+		else if (faults && is_cached(file) && fsync(fd))
+			forget(file);
 		else
 			fail("%s: block %d: write %ld instead of %lu (%s)", name_of(file), i, seq,
 			     model[file][i],
 			     verdict_name(stamp_check(block, size, i * size, &found)));
 	}
-}
-
-/* May the page cache hold blocks of the file that a failure takes away? */
-static bool is_cached(int file)
-{
-	return file % 2 || !faults;
 }
 
 static bool is_whole(int fd)
@@ -173,8 +183,7 @@ static void failed(int fd, int file, int first, int n, int64_t other)
 		if (done("unlink", unlink(name_of(file))))
 			memset(model[file], 0, sizeof(model[file]));
 		else
-			for (int i = 0; i < BLOCKS; i++)
-				model[file][i] = ANY;
+			forget(file);
 	} else if (is_whole(fd) || done("ftruncate", ftruncate(fd, BLOCKS * size))) {
 		read_back(fd, file, first, n, other);
 	}
