@@ -27,11 +27,13 @@ exercise() {
 	fsx -N "$ops" -S "$seed" -f $config -P /results "$@" "$file"
 }
 
+# Nothing is allocated for no bytes, which fsx takes for "not supported": hence the minimum.
 buffered() {
 	prepare
 	cat >$config <<-'END'
 		flen = 524288
 		[opsize]
+		min = 1
 		max = 16384
 		[weights]
 		read = 10
