@@ -180,7 +180,7 @@ static void failed(int fd, int file, int first, int n, int64_t other)
 			if (pread(fd, buf, size, i * size) != (ssize_t)size ||
 			    written(buf, i * size, me) < 0)
 				fail("%s: block %d is not ours", name_of(file), i);
-		if (done("unlink", unlink(name_of(file))))
+		if (access(name_of(file), F_OK) || done("unlink", unlink(name_of(file))))
 			memset(model[file], 0, sizeof(model[file]));
 		else
 			forget(file);

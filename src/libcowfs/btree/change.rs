@@ -235,7 +235,8 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         Ok(())
     }
 
-    /// [`Cursor::splice`] in a tree that is not empty. Returns whether the path is still one.
+    /// [`Cursor::splice`] in a tree that is not empty. Returns whether the path still leads
+    /// to the leaf.
     fn change<X, O>(
         &mut self,
         tx: &mut X,

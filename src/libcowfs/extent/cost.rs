@@ -98,18 +98,9 @@ impl Cost {
 #[derive(Clone, Copy)]
 struct Group {
     ag: AgNumber,
-    /// Where it begins, and its number of blocks.
-    start: FsBlock,
-    len: u32,
     runs: u32,
     /// What they cost if no two have nodes in common.
     singly: u32,
-}
-
-impl Group {
-    fn holds(&self, at: FsBlock) -> bool {
-        at >= self.start && at.since(self.start) < u64::from(self.len)
-    }
 }
 
 /// Counting the blocks of some runs.
@@ -128,7 +119,7 @@ pub(super) fn count<R: Reader>(
         if len != last_len {
             (last_len, cost) = (len, how.cost(geometry, len));
         }
-        if !matches!(groups.get(place), Some(Some(group)) if group.holds(at)) {
+        if !matches!(groups.get(place), Some(Some(group)) if geometry.is_in(at, group.ag)) {
             let Some((ag, _)) = geometry.locate(at) else {
                 continue;
             };
@@ -139,8 +130,6 @@ pub(super) fn count<R: Reader>(
             if let Some(group @ None) = groups.get_mut(place) {
                 *group = Some(Group {
                     ag,
-                    start: geometry.group_start(ag),
-                    len: geometry.group_len(ag),
                     runs: 0,
                     singly: 0,
                 });

@@ -99,6 +99,13 @@ impl Geometry {
         self.group_start(ag).add(u64::from(block.0))
     }
 
+    /// Whether block `at` is in group `ag`.
+    #[inline]
+    pub fn is_in(&self, at: FsBlock, ag: AgNumber) -> bool {
+        let start = self.group_start(ag);
+        at >= start && at.since(start) < u64::from(self.group_len(ag))
+    }
+
     /// Whether `[at, at + len)` lies in one group and does not touch its header.
     pub fn in_one_group(&self, at: FsBlock, len: u32) -> bool {
         match self.locate(at) {

@@ -3,8 +3,9 @@
 //! The kernel's side of [`super`].
 //!
 //! Memory is asked for with `GFP_KERNEL`; inside a transaction the journal's `memalloc_nofs` scope
-//! turns that into `GFP_NOFS`. Here it is waited for, and `NoMemory` never returned: a transaction
-//! that changed something has no way back. What is asked for is small.
+//! turns that into `GFP_NOFS`. Little is waited for and never refused: a transaction that
+//! changed something has no way back. Only what depends on the size of a volume, and is made when it is
+//! mounted, is more than `LITTLE`.
 
 use super::super::error::{Error, Result};
 use crate::linux::mm;
@@ -13,6 +14,9 @@ use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 use kernel::rbtree::RBTree;
 
 pub use crate::linux::crc32c::crc32c;
+
+/// The size in bytes up to which memory is waited for.
+const LITTLE: usize = 64 << 10;
 
 /// A growable array.
 #[derive(Default)]
@@ -34,9 +38,9 @@ impl<T> Vec<T> {
     ///
     /// # Errors
     ///
-    /// None here.
+    /// `NoMemory`, only if it is longer than 64 KiB.
     pub fn push(&mut self, value: T) -> Result {
-        mm::retry(|| self.0.reserve(1, GFP_KERNEL));
+        self.reserve(1)?;
         self.0.push(value, GFP_KERNEL).map_err(|_| Error::NoMemory)
     }
 
@@ -44,15 +48,25 @@ impl<T> Vec<T> {
     ///
     /// # Errors
     ///
-    /// None here.
+    /// `NoMemory`, only if it is longer than 64 KiB.
     pub fn resize(&mut self, len: usize, value: T) -> Result
     where
         T: Clone,
     {
-        let more = len.saturating_sub(self.0.len());
-        mm::retry(|| self.0.reserve(more, GFP_KERNEL));
+        self.reserve(len.saturating_sub(self.0.len()))?;
         self.0
             .resize(len, value, GFP_KERNEL)
+            .map_err(|_| Error::NoMemory)
+    }
+
+    fn reserve(&mut self, more: usize) -> Result {
+        let len = self.0.len().saturating_add(more);
+        if len.saturating_mul(size_of::<T>()) <= LITTLE {
+            mm::retry(|| self.0.reserve(more, GFP_KERNEL));
+            return Ok(());
+        }
+        self.0
+            .reserve(more, GFP_KERNEL)
             .map_err(|_| Error::NoMemory)
     }
 

@@ -262,11 +262,12 @@ pub fn share<T: Transaction>(tx: &mut T, at: FsBlock, len: u32) -> Result<u32> {
 /// `Corrupt` if a block is not in use or has too many references: the transaction is lost.
 pub fn share_all<T: Transaction>(tx: &mut T, runs: impl Iterator<Item = (FsBlock, u32)>) -> Result {
     let mut runs = runs.peekable();
-    while let Some(&(at, len)) = runs.peek() {
-        let (ag, _) = group_of(tx, at, len)?;
+    while let Some(run) = runs.next() {
+        let (ag, _) = group_of(tx, run.0, run.1)?;
         tx.with_group(ag, |tx, state| {
             let mut cursor = Cursor::new();
-            while let Some((at, len)) = runs.next_if(|&(at, _)| state.holds(at)) {
+            let mut next = Some(run);
+            while let Some((at, len)) = next {
                 let (_, first) = group_of(tx, at, len)?;
                 let mut done = 0;
                 while done < len {
@@ -278,6 +279,7 @@ pub fn share_all<T: Transaction>(tx: &mut T, runs: impl Iterator<Item = (FsBlock
                         },
                     )?;
                 }
+                next = runs.next_if(|&(at, _)| tx.geometry().is_in(at, ag));
             }
             Ok(())
         })?;

@@ -182,11 +182,6 @@ impl GroupState {
         self.free.len()
     }
 
-    /// Whether block `at` belongs to the group.
-    pub(super) fn holds(&self, at: FsBlock) -> bool {
-        at >= self.start && at.since(self.start) < u64::from(self.blocks())
-    }
-
     /// Blocks staged.
     pub fn staged(&self) -> u32 {
         self.staged
