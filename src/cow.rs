@@ -407,34 +407,48 @@ pub(crate) fn fail(inode: &Inode, range: FileRange) {
     settle(inode, &mut map);
 }
 
-/// Gives back what is staged for nobody, unless dirty pages may rest on it.
+/// Gives back what is staged for nobody. Blocks that a write to the page cache found staged are left to it: nothing was
+/// reserved for it, and what it wrote would be lost. Such a write has its page locked from before it looks at
+/// the map, or looks again whether the map has changed, until the page is dirty.
 ///
 /// # Errors
 ///
 /// `NoMemory`; some was given back then.
 pub(crate) fn give_back_unwritten(inode: &Inode) -> CoreResult {
-    if inode.has_unwritten_pages() {
-        return Ok(());
-    }
+    let view = View::new(inode.sb());
     let mut map = inode.data().map_mut();
-    let done = cancel(inode, &mut map, FileRange::ALL, false);
+    let mut done = Ok(());
+    if let Contents::File(file) = &mut map.contents {
+        let mut at = FileBlock(0);
+        while let Some(piece) = file.cow.next(at) {
+            at = piece.end();
+            let range = FileRange::between(piece.file, at);
+            let (start, last) = bytes(&view, range);
+            if matches!(piece.state, State::Unwritten(_)) && !inode.has_busy_pages(start, last) {
+                done = done.and(unstage(&view, file, range));
+            }
+        }
+    }
     settle(inode, &mut map);
     done
 }
 
-/// Drops what is staged but not being written in `range`, and, if `delalloc`, what is reserved.
-pub(crate) fn cancel(inode: &Inode, map: &mut Map, range: FileRange, delalloc: bool) -> CoreResult {
+/// Gives back what is staged but not being written in `range`.
+fn unstage(view: &View<'_>, file: &mut File, mut range: FileRange) -> CoreResult {
+    while let Some(staged) = file.cow.cancel_unwritten(&mut range)? {
+        space::unstage(view, staged.disk, staged.len)?;
+    }
+    Ok(())
+}
+
+/// Drops what is reserved in `range`, or staged but not being written. No page may be dirty there.
+pub(crate) fn cancel(inode: &Inode, map: &mut Map, range: FileRange) -> CoreResult {
     let view = View::new(inode.sb());
     let Contents::File(file) = &mut map.contents else {
         return Ok(());
     };
-    let mut todo = range;
-    while let Some(staged) = file.cow.cancel_unwritten(&mut todo)? {
-        space::unstage(&view, staged.disk, staged.len)?;
-    }
-    if delalloc {
-        file.cow.cancel_delalloc(range)?;
-    }
+    unstage(&view, file, range)?;
+    file.cow.cancel_delalloc(range)?;
     settle(inode, map);
     Ok(())
 }
@@ -446,4 +460,13 @@ pub(crate) fn blocks(view: &View<'_>, pos: i64, len: u64) -> FileRange {
     let first = pos >> shift;
     let end = view.volume().blocks_up(pos.saturating_add(len));
     FileRange::new(FileBlock(first), end.saturating_sub(first))
+}
+
+/// The first and the last byte of `range`.
+fn bytes(view: &View<'_>, range: FileRange) -> (i64, i64) {
+    let byte = |block: FileBlock| {
+        let at = block.0.saturating_mul(view.geometry().block_size() as u64);
+        i64::try_from(at).unwrap_or(i64::MAX)
+    };
+    (byte(range.start), byte(range.end()).saturating_sub(1))
 }

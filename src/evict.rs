@@ -24,7 +24,7 @@ pub(crate) fn evict(inode: &Inode) {
     {
         let mut map = inode.data().map_mut();
         // Without memory to do it, blocks stay unavailable until the next mount.
-        let _ = cow::cancel(inode, &mut map, FileRange::ALL, true);
+        let _ = cow::cancel(inode, &mut map, FileRange::ALL);
         sb.info().registry.remove(inode);
     }
     if inode.nlink() > 0 || sb.is_read_only() || sb.info().is_shut_down() {

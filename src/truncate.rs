@@ -92,7 +92,7 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
     let long = {
         let mut map = inode.data().map_mut();
         let beyond = FileRange::new(from, u64::MAX - from.0);
-        cow::cancel(inode, &mut map, beyond, true)?;
+        cow::cancel(inode, &mut map, beyond)?;
         map.file().map_err(|_| Error::Invalid)?.fork.height() > 0 && size < inode.data().disk_size()
     };
     {

@@ -226,10 +226,17 @@ __rust_helper void rust_helper_mapping_set_error(struct address_space *mapping, 
 	mapping_set_error(mapping, error);
 }
 
-__rust_helper bool rust_helper_mapping_tagged_dirty(struct address_space *mapping)
+__rust_helper bool rust_helper_filemap_range_is_busy(struct address_space *mapping,
+						     loff_t start, loff_t end)
 {
-	return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
-	       mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK);
+	if (filemap_range_has_writeback(mapping, start, end))
+		return true;
+	/*
+	 * A folio that became dirty after that was looked for, and was unlocked before
+	 * that was: the lock's release makes it show now.
+	 */
+	smp_rmb();
+	return filemap_range_has_writeback(mapping, start, end);
 }
 
 /* Delayed work on the system's queue for any CPU. */

@@ -131,7 +131,7 @@ fn punch(inode: &Inode, start: i64, end: i64) -> Result {
     }
     inode.punch_pages(first, last - 1);
     let range = cow::blocks(&view, first, (last - first) as u64);
-    let cancelled = cow::cancel(inode, &mut inode.data().map_mut(), range, true);
+    let cancelled = cow::cancel(inode, &mut inode.data().map_mut(), range);
     cancelled
         .and_then(|()| truncate::punch(inode, range))
         .map_err(|e| error::report(sb, e))
@@ -144,8 +144,7 @@ fn preallocate(inode: &Inode, start: i64, end: i64) -> Result {
     inode.write_and_wait_range(start, end.saturating_sub(1))?;
     let len = u64::try_from(end.saturating_sub(start)).unwrap_or(0);
     let mut rest = cow::blocks(&view, start, len);
-    cow::cancel(inode, &mut inode.data().map_mut(), rest, true)
-        .map_err(|e| error::report(sb, e))?;
+    cow::cancel(inode, &mut inode.data().map_mut(), rest).map_err(|e| error::report(sb, e))?;
     while rest.len > 0 {
         let (found, height) = {
             let map = inode.data().map();

@@ -140,7 +140,7 @@ fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult<Option<ARef<Ino
     let view = View::new(sb);
     {
         let mut map = to.data().map_mut();
-        cow::cancel(to, &mut map, FileRange::ALL, true)?;
+        cow::cancel(to, &mut map, FileRange::ALL)?;
     }
     let empty = {
         let map = to.data().map();

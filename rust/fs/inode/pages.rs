@@ -90,10 +90,12 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::filemap_range_has_page(self.mapping_raw(), start, last) }
     }
 
-    /// Whether any page is dirty or being written.
-    pub fn has_unwritten_pages(&self) -> bool {
+    /// Whether any page of the range is locked, dirty or being written.
+    ///
+    /// If a page is locked when this is called, and dirty when it is unlocked, it is not missed.
+    pub fn has_busy_pages(&self, start: i64, last: i64) -> bool {
         // SAFETY: The mapping of an inode is valid as long as the inode.
-        unsafe { bindings::mapping_tagged_dirty(self.mapping_raw()) }
+        unsafe { bindings::filemap_range_is_busy(self.mapping_raw(), start, last) }
     }
 
     /// Records that writing pages failed, to be told at the next `fsync`.
