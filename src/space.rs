@@ -92,13 +92,17 @@ impl Space {
     /// Promises `blocks` blocks, if so many are available.
     pub(crate) fn promise(&self, blocks: u64) -> Option<Promise<'_>> {
         let want = i64::try_from(blocks).ok()?;
-        let left = self
-            .available
-            .fetch_add(-want, Relaxed)
-            .saturating_sub(want);
-        if left < 0 && want > 0 {
-            self.available.fetch_add(want, Relaxed);
-            return None;
+        let mut available = self.available.load(Relaxed);
+        // Not taken and put back, which would look like a full disk to others.
+        loop {
+            let left = available.checked_sub(want)?;
+            if left < 0 && want > 0 {
+                return None;
+            }
+            match self.available.cmpxchg(available, left, Relaxed) {
+                Ok(_) => break,
+                Err(now) => available = now,
+            }
         }
         Some(Promise {
             space: self,
