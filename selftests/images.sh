@@ -86,6 +86,26 @@ short() { make_image && truncate -s "$1" $image; }
 wiped() { make_image && dd if=/dev/zero of=$image bs=1k count=4 conv=notrunc status=none; }
 flipped() { make_image && dd if=/dev/urandom of=$image bs=1 seek="$1" count="$2" conv=notrunc status=none; }
 
+# A directory whose last block is gone is listed up to there, and no further.
+cut_directory() {
+	local i last at status
+	make_image && fs_mount $image "$TEST_DIR" -o loop || return
+	for i in {1..200}; do
+		touch "$TEST_DIR/b/$(printf '%0120d' "$i")"
+	done
+	last=$(find "$TEST_DIR/b" -type f -printf '%f\n' | tail -n 1)
+	umount "$TEST_DIR" || return
+	while IFS=: read -r at _; do
+		dd if=/dev/zero of=$image bs=4k seek=$((at / 4096)) count=1 conv=notrunc status=none
+	done < <(grep -abo "$last" $image)
+	fs_mount $image "$TEST_DIR" -o loop || return
+	timeout 60 ls -U "$TEST_DIR/b" >/tmp/listed
+	status=$?
+	umount "$TEST_DIR"
+	echo "ls: $status, $(wc -l </tmp/listed) names"
+	[[ $status != 0 && $status != 124 && -s /tmp/listed && ! $(sort /tmp/listed | uniq -d) ]]
+}
+
 bad='wrong fs type\|bad superblock\|Invalid argument\|Structure needs cleaning'
 fails() {
 	local text=$1 output
@@ -98,7 +118,7 @@ fails() {
 	grep -qi "$text" <<<"$output"
 }
 
-plan 14
+plan 15
 check 'making a good one' make_good
 check 'random garbage' eval 'garbage && refused "$bad"'
 check 'zeros' eval 'zeros && refused "$bad"'
@@ -111,6 +131,7 @@ check 'damaged in the superblock' eval 'flipped 1100 64 && survives'
 for i in {1..4}; do
 	check "damaged in $((i * i * 8)) places" eval "make_image && $HERE/damage $image $i $((i * i * 8)) && survives"
 done
+check 'a directory without its last block' cut_directory
 check 'an undamaged one mounts' eval 'make_image && dev=$(losetup -f --show $image) &&
 	fs_mount $dev $TEST_DIR && umount $TEST_DIR && losetup -d $dev'
 rm -f $image $good

@@ -52,7 +52,12 @@ impl FileOperations for Operations {
         let from = context.pos().max(0) as u64;
         dir::read(&view, root, from, |position, name, ino, kind| {
             context.set_pos(position as i64);
-            context.emit(name, ino.0, entry_type(kind))
+            let emitted = context.emit(name, ino.0, entry_type(kind));
+            if emitted {
+                // Should there be an error next, the caller gets what there is, and comes again.
+                context.set_pos(position.saturating_add(1) as i64);
+            }
+            emitted
         })
         .map(|end| context.set_pos(end as i64))
         .map_err(|e| error::report(sb, e))
