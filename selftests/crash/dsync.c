@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * O_DSYNC writers, direct and buffered: in place, into a clone, into holes and
- * preallocated space, and beyond the end. Each write promises.
+ * preallocated space, and beyond the end. Each write promises. Between them are
+ * direct writes that do not: one that promises and finds its place made by one that
+ * did not must promise that, too.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +13,7 @@
 
 #define SIZE	128	/* blocks of the file that is shared by all */
 
-static struct object shared[2], logs;
+static struct object shared[2], lazy[2], logs;
 
 static void setup(const struct object *root)
 {
@@ -29,6 +31,8 @@ static void setup(const struct object *root)
 	t_clone(&copy, &plain);
 	shared[0] = t_reopen(&plain, O_RDWR | O_DIRECT | O_DSYNC);
 	shared[1] = t_reopen(&copy, O_RDWR | O_DIRECT | O_DSYNC);
+	lazy[0] = plain;
+	lazy[1] = copy;
 	t_mkdir(root, "logs", &logs);
 }
 
@@ -38,8 +42,10 @@ static void overwrite(void)
 	int n = 1 + any(8);
 
 	n = ledger_try(slot, first, first + n > SIZE ? SIZE - first : n);
+	if (n && !any(3))
+		t_write(&lazy[slot], first, n);
 	if (n)
-		t_write(&shared[slot], first, n);
+		t_write(&shared[slot], first, any(n) + 1);
 	ledger_release(slot, first, n);
 }
 

@@ -15,6 +15,7 @@
 //!
 //! - [`log`] reads what dm-log-writes recorded: writes in the order in which they became durable,
 //!   flushes, and the marks that the workload put in between.
+//! - [`order`] leaves out what it recorded too late.
 //! - [`disk`] is the device as the log leaves it: an index into the log, cheap to copy.
 //! - [`points`] says which states of the device a crash could have left.
 //! - [`trace`] makes operations of the marks: begun, and ended with a result.
@@ -29,6 +30,7 @@ pub mod disk;
 pub mod files;
 pub mod log;
 pub mod oracle;
+pub mod order;
 pub mod points;
 pub mod run;
 pub mod stamp;

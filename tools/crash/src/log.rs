@@ -16,7 +16,8 @@
 //!
 //! The order is the one in which things became durable: a write without FUA is recorded with the first
 //! flush that was sent after it had completed, right before that flush; a write with FUA when it
-//! completes. Flushes and marks carry no sectors, and discards come without their data.
+//! completes. Flushes and marks carry no sectors, and discards come without their data. For where that is
+//! not quite the order, see [`crate::order`].
 
 use std::fs::File;
 use std::io;
@@ -25,6 +26,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use thiserror::Error;
+
+use crate::order;
 
 const MAGIC: u64 = 0x006a_7366_7773_6872;
 const VERSION: u64 = 1;
@@ -125,7 +128,9 @@ impl WriteLog {
             len,
         }
         .entries()?;
-        Ok(WriteLog { file, at, entries })
+        let mut log = WriteLog { file, at, entries };
+        log.entries = order::mended(&log)?;
+        Ok(log)
     }
 
     /// The entries.

@@ -16,6 +16,8 @@ pub const POISON: u64 = 0x214e_4f53_494f_5021;
 
 const MAGIC: u64 = 0x706d_6174_732d_6563;
 const SUM: usize = 4;
+/// The sizes of blocks.
+const SIZES: [usize; 3] = [1024, 2048, 4096];
 
 /// What a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,16 @@ pub fn judge(block: &[u8]) -> Verdict {
     } else {
         Verdict::Garbage
     }
+}
+
+/// The number of the write that made the block at the start of `bytes`, and the size of that block.
+pub fn find(bytes: &[u8]) -> Option<(u64, usize)> {
+    SIZES
+        .into_iter()
+        .find_map(|size| match judge(bytes.get(..size)?) {
+            Verdict::Good { write, .. } => Some((write, size)),
+            _ => None,
+        })
 }
 
 /// Makes a block, for tests.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cowfs_crash::disk::{Disk, Scattered};
 use cowfs_crash::log::{Action, LogError, WriteLog};
 use cowfs_crash::points::{self, How, Loss, Part, Point, Walk};
-use cowfs_crash::stamp::POISON;
+use cowfs_crash::stamp::{self, POISON};
 use cowfs_crash::testlog::Builder;
 use cowfs_image::device::Image;
 use proptest::prelude::*;
@@ -170,6 +170,61 @@ fn sectors_written_together_are_told() {
     assert_eq!(disk.origin_of_all(24, 8), Ok(None));
     assert_eq!(disk.origin_of_all(16, 8), Err(Scattered));
     assert_eq!(disk.origin_of_all(12, 8), Err(Scattered));
+}
+
+/// A block made by write number `write`.
+fn stamped(write: u64) -> Vec<u8> {
+    let mut block = vec![0; 1024];
+    stamp::make(&mut block, 1, write, 0);
+    block
+}
+
+#[test]
+fn what_is_recorded_too_late_is_left_out() {
+    let first_sectors = |log: &WriteLog| -> Vec<(u64, u64)> {
+        let writes = log.entries().iter().filter_map(|entry| match entry.action {
+            Action::Write { to, sectors, .. } => Some((to, sectors)),
+            _ => None,
+        });
+        writes.collect()
+    };
+    // Write 3 was there before write 4, in the middle of a longer one; write 5 came after it.
+    let log = log_of(|log| {
+        let older = [stamped(2), stamped(3), vec![7; 512], stamped(9)].concat();
+        log.write(10, &stamped(4), 2)
+            .write(8, &older, 0)
+            .write(10, &stamped(5), 0)
+            .flush();
+    });
+    assert_eq!(first_sectors(&log), [(10, 2), (8, 2), (12, 3), (10, 2)]);
+    let end = Point {
+        applied: log.entries().len(),
+        acknowledged: 0,
+        loss: None,
+    };
+    let mut bytes = vec![0; 7 * 512];
+    let disk = Walk::new(log).disk_at(&end);
+    disk.read_at(8 * 512, &mut bytes).unwrap();
+    let there = [stamped(2), stamped(5), vec![7; 512], stamped(9)].concat();
+    assert!(bytes == there);
+
+    // A flush was on its way meanwhile; but not two.
+    for (flushes, left) in [(0, 1), (1, 1), (2, 2)] {
+        let log = log_of(|log| {
+            log.write(10, &stamped(4), 2);
+            for _ in 0..flushes {
+                log.flush();
+            }
+            log.write(10, &stamped(3), 0).flush();
+        });
+        assert_eq!(first_sectors(&log).len(), left, "{flushes} flushes between");
+    }
+    // What has no number is as the log says.
+    let log = log_of(|log| {
+        log.write(10, &stamped(4), 2).write(10, &[7; 1024], 0);
+        log.write(20, &[7; 1024], 2).write(20, &stamped(3), 0);
+    });
+    assert_eq!(first_sectors(&log).len(), 4);
 }
 
 const JOURNAL: Part = Part { from: 64, to: 128 };
