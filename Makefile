@@ -126,12 +126,12 @@ check-kdir: $(need_kernel)
 
 # --- the tools ------------------------------------------------------------
 
-# Cargo's target directory is shared by all checkouts, so what was built is
-# copied out of it under a lock. Cargo allows no dot in the name of a program.
+# Under a lock, for several makes may be at it. Cargo allows no dot in the name of a
+# program.
 .PHONY: tools
 tools: $(need_toolchain)
-	@mkdir -p $(build)/bin $(COWFS_CACHE)
-	@exec {lock}>$(COWFS_CACHE)/tools.lock; flock $$lock; set -o pipefail; \
+	@mkdir -p $(build)/bin
+	@exec {lock}>$(build)/tools.lock; flock $$lock; set -o pipefail; \
 	$(cargo) build $(workspace) --release --message-format=json-render-diagnostics | \
 		sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | \
 		while read -r program; do \
