@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * mutants DIR - does everything to whatever is in the file system mounted there,
- * and expects nothing: its metadata is hostile. That the kernel survives, and comes
- * to an end with each call, is the test; whoever started it looks at the log.
+ * and expects nothing: its metadata is hostile. That the kernel survives, and that
+ * all this comes to an end, is the test; whoever started it looks at the log.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		errx(2, "usage: mutants DIR");
-	/* A call that does not come back is for the watchdog of hung tasks. */
+	/* Whoever reads a directory or a file must come to its end. */
 	alarm(120);
 	top = argv[1];
 	buf = aligned(PIECE);

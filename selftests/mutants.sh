@@ -17,8 +17,9 @@ count=$1 seed=$2 dir=/mnt/scratch mounted=0 refused=0 complained=0
 populate() {
 	local i
 	mkdir -p $dir/d/e/f $dir/many || return
-	for i in {1..150}; do echo "$i" >"$dir/many/entry number $i"; done
-	for i in {0..120}; do
+	# Long names, and few of them: each is looked at every time.
+	for i in {1..30}; do echo "$i" >"$dir/many/entry $(printf '%0120d' "$i")"; done
+	for i in {0..90}; do
 		dd if=/dev/urandom of=$dir/tree bs=1k count=1 seek=$((i * 2)) conv=notrunc status=none
 	done
 	cp --reflink=always $dir/tree $dir/clone && cp --reflink=always $dir/tree $dir/twin &&
@@ -34,7 +35,7 @@ one() {
 	# Whoever goes on after an error sees more.
 	if mount -t cowfs -o "loop,errors=continue" /tmp/image $dir 2>/dev/null; then
 		mounted=$((mounted + 1))
-		"$HERE/mutants" $dir 2>/dev/null
+		"$HERE/mutants" $dir 2>/dev/null || { echo "# image $1 keeps it busy without end"; return 1; }
 		poll umount $dir
 	else
 		refused=$((refused + 1))
@@ -50,7 +51,7 @@ look() {
 }
 
 plan 5
-module_load && truncate -s 16M /tmp/base && fs_mkfs /tmp/base -b 1024 &&
+module_load && truncate -s 8M /tmp/base && fs_mkfs /tmp/base -b 1024 -U 6d757461-6e74-4000-8000-000000000000 &&
 	fs_mount /tmp/base $dir -o loop && populate && umount $dir || exit
 cp /tmp/base /tmp/image
 check 'the volume is sound' fs_check /tmp/base

@@ -13,7 +13,7 @@ disk=/dev/cowfs/disk0 dir=/mnt/scratch
 
 quiet_log() {
 	! dmesg --raw | grep -v 'out-of-tree module taints' |
-		grep -E 'WARNING: |BUG|Oops|Call Trace|blocked for more|^<[0-4]>.*(cowfs|JBD2|I/O error)'
+		grep -E 'WARNING: |BUG|Oops|Call Trace|blocked for more|^<[0-4]>.*(cowfs|JBD2|I/O error|writeback error)'
 }
 
 plan 5

@@ -53,7 +53,14 @@ fn main() -> Result<()> {
             [b0, b1, p0, p1, random.u8(..), value]
         })
         .collect();
-    let to = File::create(&arguments.to).with_context(|| format!("{}", arguments.to.display()))?;
+    // The file that is there is written over: in the guest, room for a new one costs more.
+    let to = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&arguments.to)
+        .with_context(|| format!("{}", arguments.to.display()))?;
+    to.set_len(bytes.len() as u64)?;
     to.write_all_at(&bytes, 0)?;
     for (at, block) in Targets::find(&geometry, &bytes).damage(&bytes, &input) {
         to.write_all_at(&block, at.0 * geometry.block_size() as u64)?;
