@@ -35,7 +35,7 @@ build := $(CURDIR)/build$(DEBUG:%=/%)
 
 # The virtual machine boots its own kernel, which no module for another one can enter.
 ifdef KDIR
-in_guest := $(filter guest-files vm demo selftests selftests-precure \
+in_guest := $(filter guest-files vm demo selftests selftests-precure selftests-panic \
 	check-crash check-crash-sample bench check,$(MAKECMDGOALS))
 ifneq ($(in_guest),)
 $(error KDIR=$(KDIR) is for building the module and the tools: use 'make KDIR=$(KDIR)' and insmod \
@@ -141,12 +141,12 @@ tools: $(need_toolchain)
 
 # --- in the virtual machine -----------------------------------------------
 
-.PHONY: guest-files vm demo selftests selftests-precure check-crash check-crash-sample check-powercut check-soak \
-	check-mutants bench
+.PHONY: guest-files vm demo selftests selftests-precure selftests-panic check-crash check-crash-sample \
+	check-powercut check-soak check-mutants bench
 guest-files: setup module precure tools
 	@$(in_toolchain) make -s -C selftests KDIR=$(KDIR) BUILD=$(build)/selftests
 
-vm selftests selftests-precure bench: guest-files
+vm selftests selftests-precure selftests-panic bench: guest-files
 selftests: test-programs
 demo: setup module tools
 
@@ -164,6 +164,17 @@ selftests:
 selftests-precure:
 	@$(guest) $(tests) --timeout $(call timeout,600) --log $(build)/log/precure -- \
 		env TIME=$(time) MODULE=/cowfs/cowfs_precure.ko selftests/run --expect-poison cow_race
+
+# The proof that errors=panic stops the machine, and says why.
+selftests-panic:
+	@printf '%s\n' 'TAP version 13' 1..1; \
+	$(guest) $(tests) --timeout $(call timeout,300) --log $(build)/log/panic -- \
+		selftests/on_error.sh --panic >/dev/null 2>&1; \
+	if [[ $$? == 126 ]] && grep 'not syncing: loop0: .*errors=panic' $(build)/log/panic/console.log; then \
+		echo 'ok 1 - errors=panic stops the machine'; \
+	else \
+		echo 'not ok 1 - errors=panic stops the machine'; exit 1; \
+	fi
 
 # Crash consistency: what is left when the power goes, at every point of workloads
 # that are recorded in the guest. A sample of them is part of the checks. LOSSES=N

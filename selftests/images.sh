@@ -9,6 +9,7 @@
 # shellcheck disable=SC2016,SC2034
 
 . "$HERE/lib/fs.sh"
+. "$HERE/lib/damaged.sh"
 . "$HERE/lib/tap.sh"
 
 cd / || exit
@@ -88,18 +89,9 @@ flipped() { make_image && dd if=/dev/urandom of=$image bs=1 seek="$1" count="$2"
 
 # A directory whose last block is gone is listed up to there, and no further.
 cut_directory() {
-	local i last at status
-	make_image && fs_mount $image "$TEST_DIR" -o loop || return
-	for i in {1..200}; do
-		touch "$TEST_DIR/b/$(printf '%0120d' "$i")"
-	done
-	last=$(find "$TEST_DIR/b" -type f -printf '%f\n' | tail -n 1)
-	umount "$TEST_DIR" || return
-	while IFS=: read -r at _; do
-		dd if=/dev/zero of=$image bs=4k seek=$((at / 4096)) count=1 conv=notrunc status=none
-	done < <(grep -abo "$last" $image)
-	fs_mount $image "$TEST_DIR" -o loop || return
-	timeout 60 ls -U "$TEST_DIR/b" >/tmp/listed
+	local status
+	damaged_directory $image && fs_mount $image "$TEST_DIR" -o loop || return
+	timeout 60 ls -U "$TEST_DIR/many" >/tmp/listed
 	status=$?
 	umount "$TEST_DIR"
 	echo "ls: $status, $(wc -l </tmp/listed) names"

@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What happens when a mounted volume turns out to be corrupt, as the option errors=
+# says: nothing is written any more, or one goes on, or the machine stops. For the
+# last: on_error.sh --panic, which whoever started the machine has to notice.
+
+# What check evaluates is in single quotes.
+# shellcheck disable=SC2016
+
+export HERE FSTYP=${FSTYP:-cowfs} TEST_DIR=${TEST_DIR:-/mnt/scratch} MODULE=${MODULE:-/cowfs/cowfs.ko}
+HERE=$(cd "$(dirname "$0")" && pwd)
+. "$HERE/lib/fs.sh"
+. "$HERE/lib/damaged.sh"
+. "$HERE/lib/tap.sh"
+
+image=/tmp/damaged
+cd / || exit
+
+# with OPTIONS: the damaged volume is mounted with them, and the damage is met.
+with() {
+	damaged_directory $image && fs_mount $image "$TEST_DIR" -o "loop${1:+,$1}" || return
+	echo before >"$TEST_DIR/file" && sync -f "$TEST_DIR" || return
+	dmesg --clear
+	fails 'Structure needs cleaning' ls "$TEST_DIR/many"
+}
+
+# One line says what is wrong, and where.
+told() {
+	dmesg --raw
+	dmesg --raw | grep -qE 'cowfs \(loop[0-9]+\): block [0-9]+: .'
+}
+
+if [[ ${1:-} == --panic ]]; then
+	module_load && with errors=panic
+	echo "the machine did not stop"
+	exit 1
+fi
+
+umount "$TEST_DIR"
+plan 8
+check 'by default: the damage is met' with ''
+check 'by default: and told' told
+check 'by default: nothing is written any more' fails 'Read-only file system' touch "$TEST_DIR/new"
+check 'by default: what is sound can be read' eval '[[ $(cat "$TEST_DIR/file") == before ]] && umount "$TEST_DIR"'
+check 'errors=remount-ro is the default' eval 'with errors=remount-ro &&
+	fails "Read-only file system" touch "$TEST_DIR/new" && umount "$TEST_DIR"'
+check 'errors=continue: the damage is met' with errors=continue
+check 'errors=continue: and told' told
+check 'errors=continue: what is sound can be written' eval 'echo after >"$TEST_DIR/file" &&
+	sync -f "$TEST_DIR" && [[ $(cat "$TEST_DIR/file") == after ]] && umount "$TEST_DIR"'
+rm -f $image
