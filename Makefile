@@ -173,6 +173,7 @@ selftests-panic:
 	if [[ $$? == 126 ]] && grep 'not syncing: loop0: .*errors=panic' $(build)/log/panic/console.log; then \
 		echo 'ok 1 - errors=panic stops the machine'; \
 	else \
+		echo '# logs: $(build)/log/panic'; \
 		echo 'not ok 1 - errors=panic stops the machine'; exit 1; \
 	fi
 
