@@ -109,7 +109,7 @@ fn holes(file: &File, range: FileRange) -> u64 {
 
 /// Has as much promised as the CoW fork needs with `more` blocks more.
 fn promise(view: &View<'_>, map: &mut Map, more: u64) -> bool {
-    let wanted = map.promise_wanted(more);
+    let wanted = map.promise_wanted(view.geometry(), more);
     if wanted <= map.promised {
         return true;
     }
@@ -122,10 +122,23 @@ fn promise(view: &View<'_>, map: &mut Map, more: u64) -> bool {
     }
 }
 
+/// Makes sure of what a write needs that finds its blocks staged already: completions may have taken more nodes than
+/// were promised for them, and what is accepted now has to find some, too.
+///
+/// # Errors
+///
+/// `NoSpace`.
+pub(crate) fn cover(view: &View<'_>, map: &mut Map) -> CoreResult {
+    match promise(view, map, 0) {
+        true => Ok(()),
+        false => Err(Error::NoSpace),
+    }
+}
+
 /// Returns what is promised beyond need, and notes whether the inode still has anything staged.
 pub(crate) fn settle(inode: &Inode, map: &mut Map) {
     let volume = inode.sb().info();
-    let wanted = map.promise_wanted(0);
+    let wanted = map.promise_wanted(&volume.geometry, 0);
     if map.promised > wanted {
         volume.space.give(map.promised - wanted);
         map.promised = wanted;
@@ -223,12 +236,13 @@ fn allocate(
     let Some(gap) = file.cow.gap(range, window, FileRange::ALL) else {
         return Ok(());
     };
-    // What nobody asked for is taken only if there is plenty.
+    // What nobody asked for is taken only if there is plenty. What is reserved was accepted: for want of more nodes
+    // than were promised it is not refused.
     let generous = holes(file, gap.window);
     let needed = holes(file, gap.need);
     let want = if promise(view, map, generous) {
         gap.window.len
-    } else if promise(view, map, needed) {
+    } else if needed == 0 || promise(view, map, needed) {
         gap.need.len
     } else {
         settle(inode, map);
@@ -335,7 +349,7 @@ fn complete_core(inode: &Inode, written: Written) -> CoreResult {
         } else {
             inode.data().changed_in(tx.tid(), true);
         }
-        let wanted = map.promise_wanted(0);
+        let wanted = map.promise_wanted(view.geometry(), 0);
         map.promised = tx.promise().split(wanted).keep();
         settle(inode, &mut map);
         drop(map);

@@ -83,7 +83,7 @@ impl Space {
     }
 
     /// Takes `blocks` blocks off what is available, even if fewer are: for what must not fail, and
-    /// what the slack of `need` blocks in every promise was made for.
+    /// what is held back at mount for nodes beyond those promised.
     fn take(&self, blocks: u64) {
         self.available
             .fetch_add(-i64::try_from(blocks).unwrap_or(i64::MAX), Relaxed);

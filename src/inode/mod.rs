@@ -20,6 +20,7 @@ use crate::io::writeback::Pages;
 use crate::libcowfs::btree::Root;
 use crate::libcowfs::cow::CowFork;
 use crate::libcowfs::extent::Fork;
+use crate::libcowfs::ondisk::Geometry;
 use crate::libcowfs::units::Ino;
 use crate::linux::fs::Timespec;
 use crate::linux::iomap::writeback::IoendList;
@@ -125,7 +126,7 @@ impl Map {
 
     /// The blocks that ought to be promised for what is in the CoW fork, were it to hold `more` blocks
     /// more: every reserved or staged block, and what mapping them may take in tree nodes.
-    pub(crate) fn promise_wanted(&self, more: u64) -> u64 {
+    pub(crate) fn promise_wanted(&self, geometry: &Geometry, more: u64) -> u64 {
         let Contents::File(file) = &self.contents else {
             return 0;
         };
@@ -134,13 +135,8 @@ impl Map {
             .delalloc()
             .saturating_add(file.cow.staged())
             .saturating_add(more);
-        if blocks == 0 {
-            return 0;
-        }
-        // An eighth for leaves: 84 records at least fill one, and one is unshared for 32 blocks. The rest is a
-        // path that splits at every level while every level is unshared.
-        let levels = u64::from(file.fork.height()).saturating_add(2);
-        blocks.saturating_add(blocks / 8).saturating_add(2 * levels)
+        let runs = file.cow.runs().saturating_add(more.min(1));
+        blocks.saturating_add(file.fork.nodes_to_map(geometry, blocks, runs))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::cow::{self, Target};
 use crate::error;
 use crate::inode::Map;
 use crate::io::Mapper;
-use crate::libcowfs::cow::FileRange;
+use crate::libcowfs::cow::{FileRange, State};
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
 use crate::libcowfs::store::Reader;
 use crate::linux::iomap::{buffered, Flags, Iomap, MapFlags, MapType, Operations};
@@ -68,13 +68,18 @@ fn map_write(
             Mapper::new(view, map).delalloc(range);
             new = true;
         }
-        Some(state) => match state.disk() {
-            // Dirty pages may be over it, which iomap looks for before it takes it for zeros.
-            Some(disk) if source.is_none() && !state.is_real() => {
-                Mapper::new(view, map).unwritten(range, disk);
+        Some(state) => {
+            if matches!(state, State::Unwritten(_)) {
+                cow::cover(view, locked)?;
             }
-            _ => Mapper::new(view, map).delalloc(range),
-        },
+            match state.disk() {
+                // Dirty pages may be over it, which iomap looks for before it takes it for zeros.
+                Some(disk) if source.is_none() && !state.is_real() => {
+                    Mapper::new(view, map).unwritten(range, disk);
+                }
+                _ => Mapper::new(view, map).delalloc(range),
+            }
+        }
     }
     if new {
         map.add_flags(MapFlags::NEW);

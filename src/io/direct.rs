@@ -14,7 +14,7 @@ use crate::cow::{self, Target, Written};
 use crate::error;
 use crate::inode::Map;
 use crate::io::Mapper;
-use crate::libcowfs::cow::FileRange;
+use crate::libcowfs::cow::{FileRange, State};
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
 use crate::linux::iomap::dio::{DioOps, EndFlags, Ended};
 use crate::linux::iomap::{Flags, Iomap, MapFlags, Operations};
@@ -81,6 +81,9 @@ fn staged(
         return Ok(());
     };
     let range = FileRange::new(range.start, len.min(range.len));
+    if matches!(file.cow.lookup(range.start, 1).0, Some(State::Unwritten(_))) {
+        cow::cover(view, locked)?;
+    }
     let window = cow::window(view, locked);
     let staged = cow::stage(view, inode, locked, range, window)?;
     Mapper::new(view, map).mapped(

@@ -99,6 +99,11 @@ impl<R: Rule> CowFork<R> {
         self.unwritten().saturating_add(self.real())
     }
 
+    /// Runs of blocks reserved or staged, with holes between them.
+    pub fn runs(&self) -> u64 {
+        self.pieces.counts().runs
+    }
+
     /// A number that changes whenever the fork does.
     pub fn sequence(&self) -> u32 {
         self.pieces.sequence()

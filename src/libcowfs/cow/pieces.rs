@@ -51,12 +51,14 @@ struct Value {
     state: State,
 }
 
-/// How many blocks are in each state.
+/// How many blocks are in each state, and in how many runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) delalloc: u64,
     pub(super) unwritten: u64,
     pub(super) real: u64,
+    /// Runs of blocks without a hole between them, whatever their states.
+    pub(super) runs: u64,
 }
 
 impl Counts {
@@ -84,7 +86,7 @@ impl Counts {
 /// # Invariants
 ///
 /// No piece is empty, none overlaps another, none ends beyond the last file block. `counts` says
-/// how many blocks are in each state.
+/// how many blocks are in each state, and how many runs there are.
 #[derive(Default)]
 #[cfg_attr(not(MODULE), derive(Clone, Debug))]
 pub(super) struct Pieces {
@@ -131,8 +133,40 @@ impl Pieces {
             .filter(|piece| piece.file < range.end())
     }
 
+    /// How many runs have blocks in `range` or next to it.
+    fn runs_around(&self, range: FileRange) -> u64 {
+        let mut at = FileBlock(range.start.0.saturating_sub(1));
+        let end = range.end().0.saturating_add(1);
+        let (mut runs, mut last) = (0u64, None);
+        while let Some(piece) = self.first_in(FileRange::between(at, FileBlock(end))) {
+            if last != Some(piece.file) {
+                runs = runs.saturating_add(1);
+            }
+            at = piece.end();
+            last = Some(at);
+        }
+        runs
+    }
+
+    /// How many runs there are once all of `range` is covered.
+    fn runs_with(&self, range: FileRange) -> u64 {
+        let runs = self.counts.runs.saturating_add(1);
+        runs.saturating_sub(self.runs_around(range))
+    }
+
+    /// How many runs there are once no block of `range` is covered, all of which is.
+    fn runs_without(&self, range: FileRange) -> u64 {
+        let before = range.start.0.checked_sub(1).map(FileBlock);
+        let left = before.is_some_and(|at| self.containing(at).is_some());
+        let right = self.containing(range.end()).is_some();
+        let runs = self.counts.runs.saturating_sub(1);
+        runs.saturating_add(u64::from(left))
+            .saturating_add(u64::from(right))
+    }
+
     /// Adds `new` where no piece is, merging it with neighbours it continues.
     pub(super) fn add(&mut self, new: Piece) -> Result {
+        let runs = self.runs_with(new.range());
         if let Some(left) = self.at_or_before(new.file).and_then(|p| join(p, new)) {
             // Room for `new` comes from its neighbour: no memory is needed.
             self.store(left);
@@ -145,6 +179,7 @@ impl Pieces {
         } else {
             self.map.insert(new.file, value(new))?;
         }
+        self.counts.runs = runs;
         self.counts.add(new);
         self.changed();
         Ok(())
@@ -154,6 +189,7 @@ impl Pieces {
     /// neighbours it continues. Returns how many blocks were delalloc.
     pub(super) fn overwrite_delalloc(&mut self, new: Piece) -> Result<u64> {
         let (range, before) = (new.range(), self.counts.delalloc);
+        let runs = self.runs_with(range);
         let holder = self.containing(new.file);
         match holder {
             // One piece holds the whole range.
@@ -182,6 +218,8 @@ impl Pieces {
                 }
             }
         }
+        // What was cut out is covered again.
+        self.counts.runs = runs;
         self.merge_around(new.file);
         Ok(before.saturating_sub(self.counts.delalloc))
     }
@@ -189,6 +227,7 @@ impl Pieces {
     /// Removes `part` of `piece`. Needs memory only if blocks of it are left on both sides.
     pub(super) fn cut(&mut self, piece: Piece, part: Piece) -> Result {
         let (left, right) = around(piece, part);
+        let runs = self.runs_without(part.range());
         match (left, right) {
             (None, None) => {
                 self.map.remove(&piece.file);
@@ -200,6 +239,7 @@ impl Pieces {
                 self.store(left);
             }
         }
+        self.counts.runs = runs;
         self.counts.sub(part);
         self.changed();
         Ok(())

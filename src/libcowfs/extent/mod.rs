@@ -50,6 +50,7 @@ mod cost;
 mod edit;
 mod lookup;
 mod nodes;
+mod promise;
 mod record;
 mod share;
 mod truncate;

@@ -106,6 +106,7 @@ pub struct MemStore {
     running: Cell<bool>,
     last_id: Cell<u64>,
     asked: Cell<u32>,
+    used: Cell<u64>,
 }
 
 impl MemStore {
@@ -126,6 +127,7 @@ impl MemStore {
             running: Cell::new(false),
             last_id: Cell::new(0),
             asked: Cell::new(0),
+            used: Cell::new(0),
         })
     }
 
@@ -170,6 +172,11 @@ impl MemStore {
     /// The most blocks any step asked for.
     pub fn most_asked(&self) -> u32 {
         self.asked.get()
+    }
+
+    /// Blocks that transactions took so far, whether they gave others back or not.
+    pub fn used(&self) -> u64 {
+        self.used.get()
     }
 
     /// Drops what is known in memory of groups, where that is no more than the disk says; `settled`: and
@@ -556,6 +563,8 @@ impl Transaction for MemTx<'_> {
     }
 
     fn used(&mut self, _at: FsBlock, len: u32) {
+        let used = &self.store.used;
+        used.set(used.get() + u64::from(len));
         self.free -= i64::from(len);
     }
 }

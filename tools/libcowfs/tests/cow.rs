@@ -62,6 +62,11 @@ fn cells<R: Rule>(fork: &CowFork<R>) -> Vec<Cell> {
     assert_eq!(fork.unwritten(), count(|c| matches!(c, Cell::Unwritten(_))));
     assert_eq!(fork.real(), count(|c| matches!(c, Cell::Real(..))));
     assert_eq!(fork.staged(), fork.unwritten() + fork.real());
+    let runs = cells.chunk_by(|a, b| (*a == Cell::Hole) == (*b == Cell::Hole));
+    assert_eq!(
+        fork.runs(),
+        runs.filter(|run| run[0] != Cell::Hole).count() as u64
+    );
     assert_eq!(fork.is_empty(), fork.staged() + fork.delalloc() == 0);
     cells
 }

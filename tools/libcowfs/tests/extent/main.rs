@@ -9,5 +9,6 @@ mod check;
 mod damage;
 mod limits;
 mod model;
+mod promise;
 mod race;
 mod world;
