@@ -11,12 +11,12 @@ use super::super::error::{Error, Result};
 use super::super::ondisk::inode::INLINE_EXTENTS;
 use super::super::ondisk::{header, Kind};
 use super::super::space::credits;
-use super::super::space::refcount::When;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, FsBlock, Ino};
+use super::adopt::Levels;
 use super::cost::{self, Counting, AT_ONCE, CALLER};
 use super::edit::Edit;
-use super::lookup::{end_in_leaf, leaf, shared_levels};
+use super::lookup::{end_in_leaf, leaf};
 use super::nodes::{release, share, Nodes};
 use super::record::{Extent, Extents};
 use super::{Fork, Map};
@@ -200,11 +200,12 @@ impl Fork {
         if edit.is_nothing() {
             return Ok(true);
         }
-        let shared = match self.shared {
-            true => shared_levels(tx, &cursor, self.epoch, When::Now)?,
-            false => 0,
+        let levels = match self.shared {
+            true => Levels::look(tx, &cursor, self.epoch)?,
+            false => Levels::default(),
         };
-        let tree = cost::splice(tx, &cursor, edit, shared)?;
+        let shared = levels.shared;
+        let tree = cost::splice(tx, &cursor, edit, levels)?;
         if shared > 1 && tree.total(tx.geometry()) > AT_ONCE {
             // From the top, so that what is asked for is never more than copying one node takes.
             self.shadow(tx, ino, root, &mut cursor, shared)?;
@@ -212,6 +213,7 @@ impl Fork {
         }
         let counts = self.cost(tx, edit, wish)?;
         tx.need(CALLER + tree.counting(counts).total(tx.geometry()))?;
+        levels.adopt(tx, &cursor, self.epoch)?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,

@@ -29,6 +29,7 @@ use super::super::ondisk::Geometry;
 use super::super::space::credits;
 use super::super::store::{Reader, Transaction};
 use super::super::units::{AgNumber, FsBlock};
+use super::adopt::Levels;
 use super::edit::{Edit, MAX_OLD};
 use super::record::{Extent, Extents, MAX_LEN};
 
@@ -199,13 +200,14 @@ pub fn most(geometry: &Geometry) -> u32 {
     map.max(clone)
 }
 
-/// Changing the tree as planned, the lowest `shared` nodes of the path being copied.
+/// Changing the tree as planned, the shared nodes of the path being copied.
 pub(super) fn splice<T: Transaction>(
     tx: &T,
     cursor: &Cursor<Extents, T::Buf>,
     edit: &Edit,
-    shared: usize,
+    levels: Levels,
 ) -> Result<Cost> {
+    let shared = levels.shared;
     let splits = cursor.splits(edit.at, edit.remove, edit.add());
     let height = cursor.nodes().count() as u32;
     let mut sum = match splits {
@@ -214,7 +216,7 @@ pub(super) fn splice<T: Transaction>(
         0 => 2 * height + height * credits::COMMIT,
         _ => 2 * height + 1,
     };
-    sum += (splits + shared) as u32 * credits::COMMIT;
+    sum += levels.left as u32 + (splits + shared) as u32 * credits::COMMIT;
     let mut cost = Cost {
         tree: sum,
         counts: 0,

@@ -45,6 +45,7 @@
 //! [refusal](Error::is_refusal), the file is mapped as before, though shared nodes of its tree may have been copied. In any
 //! case [`Fork::changed`] tells whether the inode must be stored, in the same transaction.
 
+mod adopt;
 mod change;
 mod cost;
 mod edit;

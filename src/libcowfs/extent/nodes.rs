@@ -48,7 +48,7 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
     }
 
     fn is_shared(&mut self, tx: &mut T, at: FsBlock) -> Result<bool> {
-        Ok(self.shared && refcount::lookup(tx, at, 1, When::Now)?.0 > 1)
+        Ok(self.shared && refcount::lookup(tx, at, 1, When::AfterCrash)?.0 > 1)
     }
 
     fn shadow(&mut self, tx: &mut T, node: &T::Buf) -> Result {
@@ -69,7 +69,7 @@ impl<T: Transaction> Owner<T> for Nodes<'_> {
 
 /// All blocks a node refers to, as few runs as it takes to go through them in order: children
 /// allocated one after another are one.
-fn runs<B: Block>(node: &B) -> impl Iterator<Item = (FsBlock, u32)> + '_ {
+pub(super) fn runs<B: Block>(node: &B) -> impl Iterator<Item = (FsBlock, u32)> + '_ {
     let mut children = (0..node::count(node))
         .map(|index| child(node, index))
         .peekable();

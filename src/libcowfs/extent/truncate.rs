@@ -10,12 +10,12 @@
 use super::super::btree::{node, Array, Cursor, Root};
 use super::super::error::Result;
 use super::super::space::credits;
-use super::super::space::refcount::{self, When};
+use super::super::space::refcount;
 use super::super::store::Transaction;
 use super::super::units::{FileBlock, Ino};
+use super::adopt::Levels;
 use super::change::Target;
 use super::cost::{self, CALLER};
-use super::lookup::shared_levels;
 use super::nodes::Nodes;
 use super::record::{Extent, Extents};
 use super::{Fork, Map};
@@ -75,11 +75,11 @@ impl Fork {
         if end <= from {
             return Ok(true);
         }
-        let shared = match self.shared {
-            true => shared_levels(tx, &cursor, self.epoch, When::Now)?,
-            false => 0,
+        let levels = match self.shared {
+            true => Levels::look(tx, &cursor, self.epoch)?,
+            false => Levels::default(),
         };
-        let Some(level) = shared.checked_sub(1) else {
+        let Some(level) = levels.shared.checked_sub(1) else {
             let first = from.max(FileBlock(cursor.range(1).0));
             self.map(tx, ino, first, end, Target::Hole)?;
             return Ok(false);
@@ -87,22 +87,23 @@ impl Fork {
         // What is below a node high up is not counted, and need not be if nothing stays.
         let whole = from.0 == 0 || level == 0 && cursor.range(1).0 >= from.0;
         if whole {
-            self.detach(tx, ino, root, &mut cursor, level)?;
+            self.detach(tx, ino, root, &mut cursor, levels)?;
         } else {
-            self.shadow(tx, ino, root, &mut cursor, shared)?;
+            self.shadow(tx, ino, root, &mut cursor, levels.shared)?;
         }
         Ok(false)
     }
 
-    /// Takes the path's node at `level`, which is shared, out of the tree.
+    /// Takes the path's topmost shared node out of the tree.
     fn detach<T: Transaction>(
         &mut self,
         tx: &mut T,
         ino: Ino,
         mut root: Root,
         cursor: &mut Cursor<Extents, T::Buf>,
-        level: usize,
+        levels: Levels,
     ) -> Result {
+        let level = levels.shared.saturating_sub(1);
         let Some(top) = cursor.nodes().nth(level) else {
             return Ok(());
         };
@@ -114,12 +115,13 @@ impl Fork {
             _ => 0,
         };
         let height = u32::from(root.height);
-        let tree = height * (2 + credits::COMMIT);
+        let tree = height * (2 + credits::COMMIT) + levels.left as u32;
         tx.need(CALLER + credits::release(tx.geometry()) + tree)?;
         if !refcount::release_shared(tx, at)? {
             // The others left meanwhile.
             return Ok(());
         }
+        levels.adopt(tx, cursor, self.epoch)?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,

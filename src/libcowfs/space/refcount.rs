@@ -306,6 +306,23 @@ fn share_prefix<T: Transaction>(
     Ok(done)
 }
 
+/// Marks the blocks of all `runs`, each of which has one reference or more, as if another had just been given up.
+///
+/// # Errors
+///
+/// `Corrupt` if the blocks of a run are not in one group.
+pub fn linger<T: Transaction>(tx: &mut T, runs: impl Iterator<Item = (FsBlock, u32)>) -> Result {
+    for (at, count) in runs {
+        let (ag, first) = group_of(tx, at, count)?;
+        tx.with_group(ag, |tx, state| {
+            let len = state.blocks();
+            state.lingering.add(tx.id(), len, first.0, count);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 /// Takes a reference from each block of a prefix of `[at, at + len)`, as far as they have the same
 /// count; those that had only one become free. Changes at most
 /// [`credits::release`](super::credits::release) blocks.

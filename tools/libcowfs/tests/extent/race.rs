@@ -13,15 +13,21 @@ use std::rc::Rc;
 
 const SIZE: u64 = 1200;
 
-/// File 0 of many extents, and its clone, file 1.
-fn clones() -> World {
+/// File 0 of so many extents, one block each and one block apart, and its clone, file 1.
+fn clones_of(extents: u64) -> World {
     let mut world = World::new(volume_of(9, 4, 2048), SIZE, 1);
     world.create();
-    for at in (0..SIZE).step_by(2) {
+    for at in (0..2 * extents).step_by(2) {
         assert_eq!(world.write(0, at, 1), End::Finished);
     }
-    assert!(world.files[0].fork.height() >= 3);
     assert_eq!(world.clone_file(0), End::Finished);
+    world
+}
+
+/// Two files with trees of several levels.
+fn clones() -> World {
+    let world = clones_of(SIZE / 2);
+    assert!(world.files[0].fork.height() >= 3);
     world
 }
 
@@ -137,4 +143,53 @@ fn what_a_crash_makes_shared_again_is_not_written_in_place() {
         assert!(after.iter().all(|(now, lasting)| now == lasting), "{name}");
     }
     assert!(alone > SIZE as usize / 2, "{alone}");
+}
+
+/// Takes the mapping of every block but a few, so that nodes become sparse.
+fn thin_out(tx: &mut Tx, ino: Ino, file: &mut File) -> Vec<FsBlock> {
+    for at in (0..SIZE).filter(|at| at % 100 > 4) {
+        file.fork.unmap(tx, ino, FileBlock(at), 1).unwrap();
+        file.cells[at as usize] = Cell::Hole;
+    }
+    Vec::new()
+}
+
+/// Maps blocks between those mapped, so that nodes split.
+fn fill_up(tx: &mut Tx, ino: Ino, file: &mut File) -> Vec<FsBlock> {
+    (1..80)
+        .step_by(2)
+        .flat_map(|at| write(tx, ino, file, at))
+        .collect()
+}
+
+#[test]
+fn nor_once_the_node_above_it_was_changed() {
+    let ours: [(&str, Act); 4] = [
+        ACTS[0],
+        ("thin out", thin_out),
+        ("fill up", fill_up),
+        ACTS[3],
+    ];
+    for extents in [12, SIZE / 2] {
+        for (their_name, theirs) in ACTS {
+            for (our_name, ours) in ours {
+                let mut world = clones_of(extents);
+                let (one, two) = (world.ino(0), world.ino(1));
+                let [mut other, mut mine] = std::mem::take(&mut world.files).try_into().unwrap();
+                let mut tx = world.store.begin_unlimited();
+                theirs(&mut tx, one, &mut other);
+                let new = ours(&mut tx, two, &mut mine);
+                for at in 0..SIZE {
+                    let at = FileBlock(at);
+                    let (found, shared) = mine.fork.lookup_to_write(&tx, at, 1).unwrap();
+                    let Some(extent) = found.extent.filter(|old| !new.contains(&old.disk)) else {
+                        continue;
+                    };
+                    let name = format!("{their_name}, {our_name} of {extents}: {extent:?}");
+                    assert!(shared, "{name} may be written in place");
+                }
+                tx.commit().unwrap();
+            }
+        }
+    }
 }
