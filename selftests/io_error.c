@@ -5,6 +5,7 @@
  */
 #include "dm.h"
 #include "fixture.h"
+#include "hold.h"
 
 /* Let all writes fail, or all reads, or nothing. */
 static int failing_writes(void)
@@ -157,6 +158,56 @@ TEST_F(fs, writeback_of_new_blocks)
 	/* Lost, but nobody else's: zeros. */
 	EXPECT_TRUE(holds_zeros(fd, 0, 32 * b));
 	close(fd);
+}
+
+static bool writes_are_under_way(void *arg)
+{
+	(void)arg;
+	return disk_stat("scratch").writes_in_flight > 0;
+}
+
+/*
+ * What a page holds is written to the blocks found for it, and written to again meanwhile. The
+ * first write fails, which takes nothing away from the second.
+ */
+static void written_again(struct __test_metadata *_metadata, int fd, off_t b)
+{
+	ASSERT_OK(put(fd, 2, 8 * b, b));
+	ASSERT_OK(fsync(fd));
+	ASSERT_OK(hold_create());
+	ASSERT_OK(put(fd, 2, 16 * b, 8 * b));
+	ASSERT_OK(dm_suspend("rest"));
+	EXPECT_OK(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	EXPECT_TRUE(eventually(writes_are_under_way, NULL));
+	EXPECT_OK(put(fd, 3, 16 * b, 8 * b));
+	EXPECT_OK(hold_fail("rest"));
+	EXPECT_ERRNO(EIO, sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE));
+	EXPECT_OK(hold_heal("rest"));
+	EXPECT_OK(fsync(fd));
+	ASSERT_OK(hold_remove());
+	drop_pages(fd);
+	EXPECT_TRUE(holds_by_all_ways("f", 3, 16 * b, 8 * b));
+	EXPECT_TRUE(holds_by_all_ways("f", 2, 8 * b, b));
+}
+
+TEST_F(fs, page_over_a_hole_written_again_while_its_write_fails)
+{
+	int fd = open("f", O_CREAT | O_RDWR, 0644);
+
+	ASSERT_OK(ftruncate(fd, 64 * self->blk));
+	written_again(_metadata, fd, self->blk);
+	close(fd);
+}
+
+TEST_F(fs, page_of_a_clone_written_again_while_its_write_fails)
+{
+	int src = make_file("src", 1, 64 * self->blk), fd = open("f", O_CREAT | O_RDWR, 0644);
+
+	ASSERT_OK(clone_file(fd, src));
+	written_again(_metadata, fd, self->blk);
+	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, 64 * self->blk));
+	close(fd);
+	close(src);
 }
 
 TEST_F(fs, reading_data)

@@ -9,7 +9,7 @@
 //!        ... the device writes ...
 //!   3    D: --RRRRRRRRSRRRRRRRR---     complete()  one transaction maps what is real in its range
 //!        C: ------UU--UUU---------
-//!   or   C: ------UU--UUU---------     fail()      given back; D as it was
+//!   or   C: ------UUUUUUU---------     fail()      as before; D as it was
 //! ```
 //!
 //! The state machine is [`crate::libcowfs::cow`]; here it meets locks, space and transactions. See
@@ -296,22 +296,9 @@ pub(crate) struct Written {
 ///
 /// # Errors
 ///
-/// Those of reading and changing metadata. What could not be mapped is given back.
+/// Those of reading and changing metadata. What could not be mapped is as if it had not been written.
 pub(crate) fn complete(inode: &Inode, written: Written) -> Result {
     let sb = inode.sb();
-    complete_core(inode, written).map_err(|e| {
-        fail(inode, written.range);
-        error::report(sb, e)
-    })
-}
-
-/// Credits the first transaction of a completion asks for: mapping one extent of a tree of common
-/// height. The core asks for more if it needs more.
-const CREDITS: u32 = 24;
-
-fn complete_core(inode: &Inode, written: Written) -> CoreResult {
-    let view = View::new(inode.sb());
-    let mut credits = CREDITS;
     let mut todo = Todo {
         map: written.range,
         convert: written.range,
@@ -322,6 +309,20 @@ fn complete_core(inode: &Inode, written: Written) -> CoreResult {
     if !written.unwritten {
         todo.convert.len = 0;
     }
+    complete_core(inode, written, &mut todo).map_err(|e| {
+        // Blocks it did not mark, or that are mapped, may be another write's by now.
+        fail(inode, todo.map);
+        error::report(sb, e)
+    })
+}
+
+/// Credits the first transaction of a completion asks for: mapping one extent of a tree of common
+/// height. The core asks for more if it needs more.
+const CREDITS: u32 = 24;
+
+fn complete_core(inode: &Inode, written: Written, todo: &mut Todo) -> CoreResult {
+    let view = View::new(inode.sb());
+    let mut credits = CREDITS;
     loop {
         let mut tx = Tx::start(view, credits, view.volume().space.kept(0))?;
         let mut map = inode.data().map_mut();
@@ -336,6 +337,7 @@ fn complete_core(inode: &Inode, written: Written) -> CoreResult {
             // What was mapped before stays.
             Err(e) if e.is_refusal() => Some(Err(e)),
             Err(e) => {
+                keep_promise(&mut tx, &view, &mut map);
                 drop(map);
                 return Err(e);
             }
@@ -344,13 +346,12 @@ fn complete_core(inode: &Inode, written: Written) -> CoreResult {
         if let Some(Ok(())) = ended {
             changed |= grow(inode, &mut map, &written);
         }
+        keep_promise(&mut tx, &view, &mut map);
         if changed {
             log::log(&mut tx, inode, &mut map, true)?;
         } else {
             inode.data().changed_in(tx.tid(), true);
         }
-        let wanted = map.promise_wanted(view.geometry(), 0);
-        map.promised = tx.promise().split(wanted).keep();
         settle(inode, &mut map);
         drop(map);
         credits = tx.wanted();
@@ -359,6 +360,12 @@ fn complete_core(inode: &Inode, written: Written) -> CoreResult {
             return result;
         }
     }
+}
+
+/// Leaves the inode, of what it was promised before the transaction, as much as it needs for what is not mapped yet.
+fn keep_promise(tx: &mut Tx<'_>, view: &View<'_>, map: &mut Map) {
+    let wanted = map.promise_wanted(view.geometry(), 0);
+    map.promised = tx.promise().split(wanted).keep();
 }
 
 /// Sets the sizes. Returns whether that on disk is to change.
@@ -407,16 +414,13 @@ impl Todo {
     }
 }
 
-/// A write of `range` did not happen: what was staged for it alone is given back.
+/// A write of `range` did not happen. What was staged for it stays, until it is given back as what nobody wrote: a page
+/// may have been dirtied over it meanwhile.
 pub(crate) fn fail(inode: &Inode, range: FileRange) {
-    let view = View::new(inode.sb());
     let mut map = inode.data().map_mut();
-    let mut todo = range;
     if let Ok(file) = map.file() {
-        // Without memory to split a piece the rest stays staged, until the inode leaves memory.
-        while let Ok(Some(staged)) = file.cow.fail(&mut todo) {
-            let _ = space::unstage(&view, staged.disk, staged.len);
-        }
+        // Without memory to split a piece the rest stays as it is, until the inode leaves memory.
+        let _ = file.cow.fail(range);
     }
     settle(inode, &mut map);
 }

@@ -60,36 +60,30 @@ impl<R: Rule> CowFork<R> {
         self.remove(range, R::remap)
     }
 
-    /// A write of `range` failed: it writes the real blocks of it no longer. Removes and returns
-    /// the first run which nobody else writes either, for the caller to give back, and moves
-    /// `range` beyond it. `None` if there is none left.
+    /// A write of `range` failed: it writes the real blocks of it no longer. Those which nobody else writes
+    /// either are unwritten again, and stay: a page may have been dirtied over them meanwhile, for
+    /// which nothing else is reserved.
     ///
     /// # Errors
     ///
-    /// As [`CowFork::take`].
-    pub fn fail(&mut self, range: &mut FileRange) -> Result<Option<Staged>> {
-        while let Some(piece) = self.pieces.first_in(*range) {
-            let mut gone = None;
-            if let Some(part) = piece.clip(*range) {
+    /// `NoMemory`, only if `range` begins and ends strictly inside one piece; part of it may have been
+    /// dealt with then.
+    pub fn fail(&mut self, range: FileRange) -> Result {
+        let mut rest = range;
+        while let Some(piece) = self.pieces.first_in(rest) {
+            if let Some(part) = piece.clip(rest) {
                 if let State::Real(real) = part.state {
-                    match real.leave() {
-                        Left::Shared(real) => {
-                            let state = State::Real(real);
-                            self.pieces.set(piece, Piece { state, ..part })?;
-                        }
-                        Left::Last(disk) => {
-                            self.pieces.cut(piece, part)?;
-                            gone = Some(staged(part, disk));
-                        }
-                    }
+                    let state = match real.leave() {
+                        Left::Shared(real) => State::Real(real),
+                        Left::Last(unwritten) => State::Unwritten(unwritten),
+                    };
+                    self.pieces.set(piece, Piece { state, ..part })?;
+                    self.pieces.merge_around(part.file);
                 }
             }
-            range.skip_to(piece.end());
-            if gone.is_some() {
-                return Ok(gone);
-            }
+            rest.skip_to(piece.end());
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Removes and returns the first run of `range` that is staged and that nobody wrote, for the

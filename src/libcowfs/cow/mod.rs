@@ -12,15 +12,15 @@
 //!   mark        C: ------UURRUUUUU-------     just before the I/O: exactly what it writes
 //!   take        C: ------UU--UUUUU-------     it succeeded: the real blocks of its range move
 //!               D: --RRRRRRRRSRRRRRR-----     to D, its unwritten neighbours stay
-//!   fail        C: ------UU--UUUUU-------     it failed: its blocks are given back, D keeps
-//!               D: --RRRRRRSSSRRRRRR-----     what it has
+//!   fail        C: ------UUUUUUUUU-------     it failed: its blocks are as they were before,
+//!               D: --RRRRRRSSSRRRRRR-----     D keeps what it has
 //! ```
 //!
 //! *Written* is a state of each block because the range of an I/O says nothing about it: a
 //! neighbour's window may have staged blocks inside the range since the I/O began, and moving
 //! those to `D` would show whatever the disk held before. Several I/Os may write the same real
 //! block. The first that succeeds takes it, the others go on in place; only when all have failed is
-//! it given back.
+//! it unwritten again.
 //!
 //! Which fork a write goes to is decided block by block, in the same hold of the fork's lock in
 //! which it is marked:

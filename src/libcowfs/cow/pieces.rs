@@ -278,7 +278,7 @@ impl Pieces {
     }
 
     /// Merges the piece that begins at `at` with the neighbours it continues.
-    fn merge_around(&mut self, at: FileBlock) {
+    pub(super) fn merge_around(&mut self, at: FileBlock) {
         let Some(mut piece) = self.containing(at) else {
             return;
         };

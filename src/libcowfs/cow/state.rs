@@ -10,8 +10,8 @@
 //!     |           |                        ^  |               | |    | join: another I/O
 //!     |           +---cancel--> hole       |  +-cancel-->     | +----+
 //!     +------------allocate----------------+   give back      |
-//!                                                             +--take--> mapped in D
-//!                                                             +--leave--> last one: give back
+//!                                          ^                  +--take--> mapped in D
+//!                                          +-------leave------+ last one
 //! ```
 
 use super::super::units::FsBlock;
@@ -46,8 +46,8 @@ pub struct Real {
 pub enum Left {
     /// Others still write it.
     Shared(Real),
-    /// It was the last: nobody will say that the block is sound, so it is given back.
-    Last(FsBlock),
+    /// It was the last: nobody has written the block.
+    Last(Unwritten),
 }
 
 impl Unwritten {
@@ -83,7 +83,7 @@ impl Real {
     pub fn leave(self) -> Left {
         match NonZeroU32::new(self.writers.get() - 1) {
             Some(writers) => Left::Shared(Real { writers, ..self }),
-            None => Left::Last(self.disk),
+            None => Left::Last(Unwritten::new(self.disk)),
         }
     }
 

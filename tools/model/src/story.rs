@@ -189,7 +189,9 @@ fn ended<R: Rule>(before: &World<R>, after: &World<R>, writer: usize) -> String 
             let place = blocks(*first as u8, *last as u8 + 1);
             format!("{who} moves {place} from C to D.")
         }
-        _ if before.writers[writer].failed => format!("{who} gives back: the write has failed."),
+        _ if before.writers[writer].failed => {
+            format!("{who} leaves what it staged to others: the write has failed.")
+        }
         _ => format!("{who} is done: the write is acknowledged."),
     }
 }

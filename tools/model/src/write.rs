@@ -211,10 +211,8 @@ impl<R: Rule> World<R> {
         self.over(writer, buffered);
     }
 
-    fn fail(&mut self, mut range: FileRange) {
-        while let Some(run) = self.cow.fail(&mut range).expect("memory") {
-            self.give_back_run(run);
-        }
+    fn fail(&mut self, range: FileRange) {
+        self.cow.fail(range).expect("memory");
     }
 
     /// The caller is told how the write ended.
