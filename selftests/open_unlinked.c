@@ -111,6 +111,49 @@ TEST_F(fs, a_fragmented_file_goes_too)
 	EXPECT_TRUE(eventually(came_back, &space));
 }
 
+/* A file without a name is on the list of those to be deleted already when it is cut. */
+static void cut_without_a_name(struct __test_metadata *_metadata, int fd, off_t b)
+{
+	for (int i = 0; i < 64; i++)
+		ASSERT_OK(put(fd, 1, 2 * i * b, b));
+	ASSERT_OK(fsync(fd));
+	ASSERT_OK(ftruncate(fd, 10 * b));
+	EXPECT_EQ(10 * b, size_of(fd));
+	EXPECT_TRUE(holds(fd, 1, 8 * b, b));
+	ASSERT_OK(ftruncate(fd, 20 * b));
+	EXPECT_TRUE(holds_zeros(fd, 9 * b, 11 * b));
+	ASSERT_OK(ftruncate(fd, 5 * b));
+}
+
+TEST_F(fs, cut_after_unlink)
+{
+	int fd = open("f", O_CREAT | O_RDWR, 0644);
+
+	ASSERT_OK(unlink("f"));
+	cut_without_a_name(_metadata, fd, self->blk);
+	close(fd);
+}
+
+TEST_F(fs, cut_before_the_first_link)
+{
+	const off_t b = self->blk;
+	int fd = open(".", O_TMPFILE | O_RDWR, 0644);
+	char path[64];
+
+	ASSERT_OK(fd);
+	cut_without_a_name(_metadata, fd, b);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ASSERT_OK(linkat(AT_FDCWD, path, AT_FDCWD, "g", AT_SYMLINK_FOLLOW));
+	close(fd);
+	drop_caches();
+	fd = open("g", O_RDWR);
+	EXPECT_EQ(5 * b, size_of(fd));
+	EXPECT_TRUE(holds(fd, 1, 4 * b, b));
+	ASSERT_OK(ftruncate(fd, b));
+	close(fd);
+	EXPECT_OK(unlink("g"));
+}
+
 TEST_F(fs, link_from_no_name)
 {
 	char path[64];

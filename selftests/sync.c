@@ -143,6 +143,111 @@ TEST_F(power, fsync_of_a_directory)
 	EXPECT_ERRNO(ENOENT, access("d/b", F_OK));
 }
 
+/* Nobody in memory knows any more by which transaction the directory was changed. */
+TEST_F(power, fsync_of_what_left_memory)
+{
+	int dir;
+
+	ASSERT_OK(mkdir("left", 0755));
+	ASSERT_OK(close(open("left/a", O_CREAT | O_RDWR, 0644)));
+	sync();
+	ASSERT_OK(rename("left/a", "left/b"));
+	ASSERT_EQ(0, sh("echo 2 >/proc/sys/vm/drop_caches"));
+	dir = open("left", O_RDONLY | O_DIRECTORY);
+	ASSERT_OK(fsync(dir));
+	close(dir);
+	ASSERT_EQ(0, power_cycle());
+	EXPECT_OK(access("left/b", F_OK));
+	EXPECT_ERRNO(ENOENT, access("left/a", F_OK));
+}
+
+/* On a device without a cache a write is durable by itself; but the size is not. */
+TEST_F(power, dsync_in_place_beyond_the_end)
+{
+	const off_t b = self->blk;
+	int fd = make_file("end", 1, 100), direct = open("end", O_RDWR | O_DIRECT | O_DSYNC);
+
+	ASSERT_OK(fd);
+	ASSERT_EQ(0, sh("echo 'write through' >/sys/dev/block/%s/queue/write_cache",
+			dm_number("scratch")));
+	sync();
+	ASSERT_OK(put(direct, 2, 0, b));
+	close(direct);
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, sh("echo 'write back' >/sys/dev/block/%s/queue/write_cache",
+			dm_number("scratch")));
+	fd = open("end", O_RDONLY);
+	EXPECT_EQ(b, size_of(fd));
+	EXPECT_TRUE(holds_by_all_ways("end", 2, 0, b));
+	close(fd);
+}
+
+static int grow_by_fallocate(int fd, off_t b)
+{
+	return fallocate(fd, 0, b, b);
+}
+
+static int grow_by_clone(int fd, off_t b)
+{
+	int src = open("tail-src", O_RDONLY), done = clone_range(fd, b, src, 0, b);
+
+	close(src);
+	return done;
+}
+
+static int grow_by_direct_write(int fd, off_t b)
+{
+	int direct = open("tail", O_WRONLY | O_DIRECT), done = put(direct, 3, b, b);
+
+	(void)fd;
+	close(direct);
+	return done;
+}
+
+/*
+ * What was cut off is zeros in memory only. When the file grows over it, and that is on
+ * the disk, then so are they.
+ */
+static void grown_over_what_was_cut(struct __test_metadata *_metadata, off_t b,
+				    int (*grow)(int fd, off_t b))
+{
+	int top = open(".", O_RDONLY | O_DIRECTORY), fd;
+
+	close(make_file("tail-src", 3, b));
+	fd = make_file("tail", 1, b);
+	sync();
+	ASSERT_OK(ftruncate(fd, 100));
+	ASSERT_OK(grow(fd, b));
+	/* Metadata alone. */
+	ASSERT_OK(rename("tail-src", "tail-old"));
+	ASSERT_OK(fsync(top));
+	close(top);
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	fd = open("tail", O_RDONLY);
+	EXPECT_EQ(2 * b, size_of(fd));
+	EXPECT_TRUE(holds(fd, 1, 0, 100));
+	EXPECT_TRUE(holds_zeros(fd, 100, b - 100));
+	close(fd);
+	ASSERT_OK(unlink("tail"));
+}
+
+TEST_F(power, fallocate_beyond_what_was_cut)
+{
+	grown_over_what_was_cut(_metadata, self->blk, grow_by_fallocate);
+}
+
+TEST_F(power, clone_beyond_what_was_cut)
+{
+	grown_over_what_was_cut(_metadata, self->blk, grow_by_clone);
+}
+
+TEST_F(power, direct_write_beyond_what_was_cut)
+{
+	grown_over_what_was_cut(_metadata, self->blk, grow_by_direct_write);
+}
+
 TEST_F(power, rename_over_a_file_is_all_or_nothing)
 {
 	int fd = make_file("old", 1, 50000);
@@ -178,6 +283,30 @@ TEST_F(power, unlinked_file_is_forgotten)
 	sync();
 	/* Power is cut while it is still open and has no name: its space comes back. */
 	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	sync();
+	ASSERT_OK(statvfs(".", &after));
+	EXPECT_GE(after.f_bfree + (1 << 20) / self->blk, before.f_bfree);
+}
+
+TEST_F(power, all_unlinked_files_are_forgotten)
+{
+	enum { FILES = 10 };
+	struct statvfs before, after;
+	int fd[FILES];
+	char name[16];
+
+	sync();
+	ASSERT_OK(statvfs(".", &before));
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "gone-%d", i);
+		fd[i] = make_file(name, 1, 1 << 20);
+		ASSERT_OK(fd[i]);
+		ASSERT_OK(unlink(name));
+	}
+	sync();
+	for (int i = 0; i < FILES; i++)
+		close(fd[i]);
 	ASSERT_EQ(0, power_cycle());
 	sync();
 	ASSERT_OK(statvfs(".", &after));

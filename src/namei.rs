@@ -18,6 +18,7 @@ use crate::linux::fs::{
     Attr, Dentry, DeviceNumber, FileType, Inode as FsInode, InodeOperations, KStat, Locked,
     MntIdmap, Mode, NewInode, RenameFlags, StatMask, NAME_MAX,
 };
+use crate::orphan;
 use crate::super_block::Cowfs;
 use crate::transaction::Tx;
 use crate::view::View;
@@ -163,7 +164,7 @@ fn unlinked(tx: &mut Tx<'_>, inode: &Inode) -> CoreResult {
     }
     inode.touch_ctime();
     if inode.nlink() == 0 {
-        orphans::add(tx, Ino(inode.ino()))?;
+        orphan::enter(tx, Ino(inode.ino()))?;
     }
     update(tx, inode)
 }
@@ -263,7 +264,7 @@ impl InodeOperations for Operations {
         change(dir, Room::Available, make::BLOCKS, 0, |tx| {
             let new = make::allocate(tx, dir, new, What::Plain)?;
             new.set_nlink(0);
-            orphans::add(tx, Ino(new.ino()))?;
+            orphan::enter(tx, Ino(new.ino()))?;
             make::log_new(tx, &new)?;
             Ok(new)
         })

@@ -41,7 +41,7 @@ pub(crate) fn reclaim_all(sb: &Super) -> Result {
         // One without links is deleted with this reference.
         drop(inode);
         found = found.saturating_add(1);
-        from = ino.add(1);
+        from = ino;
     }
     if found > 0 {
         pr_info!(
@@ -73,7 +73,7 @@ pub(crate) fn enter_heir(
 ) -> CoreResult<NewInode<Cowfs>> {
     let new = make::allocate(tx, near, new, What::Plain)?;
     let ino = Ino(new.ino());
-    if let Err(e) = orphans::add(tx, ino) {
+    if let Err(e) = enter(tx, ino) {
         if e.is_refusal() {
             inodes::free(tx, ino)?;
         }
@@ -97,6 +97,19 @@ pub(crate) fn bequeath(tx: &mut Tx<'_>, heir: &NewInode<Cowfs>, fork: Fork) -> C
     log::log(tx, heir, &mut map, true)
 }
 
+/// Puts an inode on the list. It is there already if it has no name and is truncated, or if a truncation failed.
+///
+/// # Errors
+///
+/// Those of changing metadata; on a refusal nothing was changed.
+pub(crate) fn enter(tx: &mut Tx<'_>, ino: Ino) -> CoreResult {
+    match orphans::add(tx, ino) {
+        Err(Error::Exists) => Ok(()),
+        done => done,
+    }
+}
+
+/// The first one after `from`.
 fn next(view: View<'_>, from: Ino) -> CoreResult<Option<Ino>> {
     let mut tx = Tx::start(view, credits::ORPHAN, view.volume().space.kept(0))?;
     let found = orphans::first_after(&mut tx, from)?;
@@ -104,8 +117,11 @@ fn next(view: View<'_>, from: Ino) -> CoreResult<Option<Ino>> {
     Ok(found)
 }
 
-/// Takes an inode off the list: what was under way is done.
+/// Takes an inode off the list: the truncation under way is done. One without a name stays.
 pub(crate) fn done(inode: &Inode) -> CoreResult {
+    if inode.nlink() == 0 {
+        return Ok(());
+    }
     let view = View::new(inode.sb());
     let mut tx = Tx::start(view, credits::ORPHAN, view.volume().space.kept(0))?;
     orphans::remove(&mut tx, Ino(inode.ino()))?;

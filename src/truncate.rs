@@ -13,7 +13,7 @@ use crate::inode::log;
 use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
-use crate::libcowfs::space::{credits, orphans};
+use crate::libcowfs::space::credits;
 use crate::libcowfs::units::{FileBlock, Ino};
 use crate::linux::fs::Locked;
 use crate::linux::iomap::buffered;
@@ -47,13 +47,19 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
     } else {
         buffered::truncate_page::<Write>(inode, size)?
     };
-    // What was zeroed or appended up to here must not be lost behind the new size.
-    let disk = inode.data().disk_size().min(i64::MAX as u64) as i64;
-    if size > disk && (zeroed || old > disk) {
-        inode.write_and_wait_range(disk, size.saturating_sub(1))?;
-    }
+    write_end(inode, size, zeroed || old as u64 > inode.data().disk_size())?;
     locked.truncate_setsize(size);
     cut(inode, size).map_err(|e| error::report(sb, e))
+}
+
+/// Before the disk is told that the file reaches up to byte `end`: has what was zeroed or appended since the end it
+/// knows (`dirty`) written, which would be lost behind the new one.
+pub(crate) fn write_end(inode: &Inode, end: i64, dirty: bool) -> Result {
+    let disk = inode.data().disk_size().min(i64::MAX as u64) as i64;
+    if dirty && end > disk {
+        inode.write_and_wait_range(disk, end.saturating_sub(1))?;
+    }
+    Ok(())
 }
 
 /// Takes the written blocks out that lie beyond the end of the file, which is about to grow up to byte `end`:
@@ -99,7 +105,7 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
         let promise = view.volume().space.kept(0);
         let mut tx = Tx::start(view, credits::ORPHAN + log::CREDITS, promise)?;
         if long {
-            orphans::add(&mut tx, Ino(inode.ino()))?;
+            orphan::enter(&mut tx, Ino(inode.ino()))?;
         }
         let mut map = inode.data().map_mut();
         inode.data().set_disk_size(&mut map, size);

@@ -84,9 +84,8 @@ fn grow(locked: Locked<'_, Cowfs>, end: i64) -> Result {
     let inode = locked.inode();
     let sb = inode.sb();
     let old = inode.size();
-    if end > old {
-        buffered::zero_range::<Write>(inode, old, end - old)?;
-    }
+    let zeroed = end > old && buffered::zero_range::<Write>(inode, old, end - old)?;
+    truncate::write_end(inode, end, zeroed || old as u64 > inode.data().disk_size())?;
     locked.truncate_setsize(end);
     let view = View::new(sb);
     let save = || -> CoreResult {

@@ -81,6 +81,7 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         if range.pos_out > size {
             truncate::uncover(held.guard.target(), range.pos_out)?;
             buffered::zero_range::<Write>(to, size, range.pos_out - size)?;
+            truncate::write_end(to, range.pos_out, true)?;
         }
         // Pages of the target show what was there. Whole pages: what is left of one would stay as it is.
         let (first, last) = (range.pos_out & !PAGE_MASK, (end - 1) | PAGE_MASK);

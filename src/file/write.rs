@@ -49,8 +49,12 @@ fn zero_gap(locked: Locked<'_, Cowfs>, pos: i64) -> Result {
         inode.dio_wait();
         let size = inode.size();
         if pos > size {
-            truncate::uncover(locked, pos)?;
-            buffered::zero_range::<BufferedWrite>(inode, size, pos - size)?;
+            let zeroed = {
+                let _pages = inode.invalidate_lock();
+                truncate::uncover(locked, pos)?;
+                buffered::zero_range::<BufferedWrite>(inode, size, pos - size)?
+            };
+            truncate::write_end(inode, pos, zeroed)?;
         }
     }
     Ok(())

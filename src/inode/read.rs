@@ -115,6 +115,10 @@ fn load(sb: &Super, ino: Ino, new: &mut NewInode<crate::super_block::Cowfs>) -> 
         new.data().set_disk_size(&mut map, core.size);
         set_blocks(new, view.geometry().block_shift, &map);
     }
+    if let Some(journal) = view.volume().journal() {
+        // Nobody remembers by which transaction it was changed before it left memory.
+        new.data().changed_in(journal.latest_tid(), true);
+    }
     set_operations(new, file_type);
     Ok(())
 }

@@ -27,11 +27,12 @@ use kernel::prelude::*;
 /// Maps for direct writes of whole blocks.
 pub(crate) struct Write;
 
-/// Fills `map` for a write in place.
+/// Fills `map` for a write in place up to byte `end`.
 fn in_place(
     view: &View<'_>,
     inode: &Inode,
     range: FileRange,
+    end: i64,
     target: &Target,
     map: &mut Iomap,
 ) -> bool {
@@ -49,7 +50,8 @@ fn in_place(
     } else {
         Mapper::new(view, map).mapped(range, disk);
     }
-    if is_dirty(view, inode) {
+    // The size it will have made known, too.
+    if is_dirty(view, inode) || end > inode.size() {
         map.add_flags(MapFlags::DIRTY);
     }
     true
@@ -69,6 +71,7 @@ fn staged(
     inode: &Inode,
     locked: &mut Map,
     range: FileRange,
+    end: i64,
     map: &mut Iomap,
 ) -> CoreResult {
     let file = locked.file_ref().map_err(|_| CoreError::Invalid)?;
@@ -77,7 +80,7 @@ fn staged(
         .data()
         .set_copied(matches!(target, Target::Cow { .. }));
     let Target::Cow { len, .. } = target else {
-        in_place(view, inode, range, &target, map);
+        in_place(view, inode, range, end, &target, map);
         return Ok(());
     };
     let range = FileRange::new(range.start, len.min(range.len));
@@ -115,6 +118,7 @@ impl Operations for Write {
         let nowait = flags.contains(Flags::NOWAIT);
         let only_in_place = nowait || flags.contains(Flags::OVERWRITE_ONLY);
         let range = cow::blocks(&view, pos, len.max(1) as u64);
+        let end = pos.saturating_add(len);
         if only_in_place || !data.copied() {
             let locked = if nowait {
                 data.try_map().ok_or(EAGAIN)?
@@ -123,7 +127,7 @@ impl Operations for Write {
             };
             let target =
                 cow::target(&view, locked.file_ref()?, range).map_err(|e| error::report(sb, e))?;
-            if in_place(&view, inode, range, &target, map) {
+            if in_place(&view, inode, range, end, &target, map) {
                 if flags.contains(Flags::OVERWRITE_ONLY)
                     && matches!(
                         target,
@@ -141,11 +145,11 @@ impl Operations for Write {
         if only_in_place {
             return Err(EAGAIN);
         }
-        let first = staged(&view, inode, &mut data.map_mut(), range, map);
+        let first = staged(&view, inode, &mut data.map_mut(), range, end, map);
         let done = match first {
             Err(CoreError::NoSpace) => {
-                room::make(sb, Effort::Metadata);
-                staged(&view, inode, &mut data.map_mut(), range, map)
+                room::make(sb, Effort::WriteBack);
+                staged(&view, inode, &mut data.map_mut(), range, end, map)
             }
             first => first,
         };
