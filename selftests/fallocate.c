@@ -3,6 +3,9 @@
  * fallocate(2): preallocation with and without growing, punching, zeroing, on
  * plain and on shared files.
  */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "fixture.h"
 
 static struct fiemap_extent list[64];
@@ -176,6 +179,32 @@ TEST_F(fs, what_is_refused)
 	EXPECT_TRUE(holds(fd, 1, 0, 5 * self->blk));
 	close(ro);
 	close(fd);
+}
+
+/* Writeback moves what is mapped while it is being unshared. */
+TEST_F(fs, unshare_while_it_is_written_back)
+{
+	const off_t b = self->blk, size = 2048 * b;
+	int src = make_file("src", 1, size), top = open(".", O_RDONLY | O_DIRECTORY), status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		for (;;)
+			syncfs(top);
+	}
+	for (int i = 0; i < 4; i++) {
+		int dst = open("dst", O_CREAT | O_RDWR | O_TRUNC, 0644);
+
+		ASSERT_OK(clone_file(dst, src));
+		EXPECT_OK(fallocate(dst, FALLOC_FL_UNSHARE_RANGE, 0, size));
+		close(dst);
+	}
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(holds_by_all_ways("dst", 1, 0, size));
+	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, size));
+	close(src);
+	close(top);
 }
 
 TEST_HARNESS_MAIN

@@ -144,6 +144,8 @@ impl Operations for Write {
         map: &mut Iomap,
     ) -> Result {
         let new = map.flags().contains(MapFlags::NEW);
+        // A fault has its page locked, and may try again.
+        let new = new && !flags.contains(Flags::FAULT);
         if !new || map.map_type() != Some(MapType::Delalloc) || written as u64 >= len as u64 {
             return Ok(());
         }
@@ -158,7 +160,9 @@ impl Operations for Write {
         };
         let end = map.offset().saturating_add_unsigned(map.length());
         if start < end {
-            let _lock = inode.invalidate_lock();
+            // Who zeroes or unshares has it locked.
+            let held = flags.intersects(Flags::ZERO | Flags::UNSHARE);
+            let _lock = (!held).then(|| inode.invalidate_lock());
             buffered::delalloc_release::<Self>(inode, start, end, flags, map);
         }
         Ok(())
