@@ -5,6 +5,7 @@
  */
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "fixture.h"
 
@@ -325,6 +326,46 @@ TEST_F(fs, privileges_bits_are_dropped)
 	EXPECT_EQ(0, st.st_mode & 06000);
 	close(src);
 	close(dst);
+}
+
+/* Only the range is written back before; its tree changes by what is written back beside it. */
+TEST_F(fs, range_while_the_rest_is_written_back)
+{
+	enum { EXTENTS = 168, ROUNDS = 150 };
+	const off_t b = self->blk;
+	int top = open(".", O_RDONLY | O_DIRECTORY), status, good = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		for (;;)
+			syncfs(top);
+	}
+	for (int round = 0; round < ROUNDS && good == round; round++) {
+		int src = open("src", O_CREAT | O_RDWR | O_TRUNC, 0644);
+		int dst = open("dst", O_CREAT | O_RDWR | O_TRUNC, 0644);
+
+		ASSERT_OK(ftruncate(src, 2 * EXTENTS * b));
+		for (int i = 0; i < EXTENTS; i++)
+			ASSERT_OK(put(src, 1, 2 * i * b, b));
+		ASSERT_OK(fsync(src));
+		ASSERT_OK(put(dst, 3, 0, EXTENTS * b));
+		ASSERT_OK(put(src, 2, b, b));
+		ASSERT_OK(clone_range(dst, 0, src, EXTENTS * b, EXTENTS * b));
+		good++;
+		for (int i = 0; i < EXTENTS / 2; i++) {
+			char found[4096], wanted[4096];
+
+			fill(wanted, b, 1, (EXTENTS + 2 * i) * b);
+			if (pread(dst, found, b, 2 * i * b) != b || memcmp(found, wanted, b))
+				good = -1;
+		}
+		close(src);
+		close(dst);
+	}
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(ROUNDS, good);
+	close(top);
 }
 
 TEST_HARNESS_MAIN

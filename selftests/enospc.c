@@ -306,6 +306,50 @@ TEST_F(fs, pages_scattered_over_a_clone)
 	EXPECT_TRUE(space_came_back());
 }
 
+/* To cut a clone copies nodes and frees nothing: not at the cost of what was accepted. */
+TEST_F(fs, clones_cut_when_full)
+{
+	enum { EXTENTS = 400, CLONES = 150, PAGES = 40 };
+	const off_t b = self->blk;
+	int src = open("src", O_CREAT | O_RDWR, 0644), other, fd;
+	off_t size;
+	char name[16];
+
+	free_before = free_bytes();
+	for (int i = 0; i < EXTENTS; i++)
+		ASSERT_OK(put(src, 1, 2 * i * b, b));
+	ASSERT_OK(fsync(src));
+	for (int i = 0; i < CLONES; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		fd = open(name, O_CREAT | O_RDWR, 0644);
+		ASSERT_OK(clone_file(fd, src));
+		close(fd);
+	}
+	other = open("other", O_CREAT | O_RDWR, 0644);
+	ASSERT_TRUE(take_all(other, b));
+	size = size_of(other);
+	ASSERT_OK(ftruncate(other, size - 2 * PAGES * b));
+	sync();
+	fd = open("f", O_CREAT | O_RDWR, 0644);
+	ASSERT_OK(put(fd, 2, 0, PAGES * b));
+	for (int i = 0; i < CLONES; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		EXPECT_TRUE(truncate(name, (2 * EXTENTS - 10) * b) == 0 || errno == ENOSPC);
+	}
+	EXPECT_OK(fsync(fd));
+	drop_pages(fd);
+	EXPECT_TRUE(holds(fd, 2, 0, PAGES * b));
+	for (int i = 0; i < CLONES; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		EXPECT_OK(unlink(name));
+	}
+	close(fd);
+	close(src);
+	close(other);
+	ASSERT_OK(unlink("src"));
+	EXPECT_TRUE(space_came_back());
+}
+
 TEST_F(fs, preallocated_space_is_there)
 {
 	const off_t size = 4 << 20;

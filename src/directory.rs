@@ -47,10 +47,11 @@ impl FileOperations for Operations {
         let inode = file.inode();
         let sb = inode.sb();
         let view = View::new(sb);
-        let map = inode.data().map();
-        let root = map.directory_ref()?;
+        // Nobody changes the tree as long as we share the directory's lock. The map is not to be held while names are
+        // told: their reader may have to be waited for.
+        let root = *inode.data().map().directory_ref()?;
         let from = context.pos().max(0) as u64;
-        dir::read(&view, root, from, |position, name, ino, kind| {
+        dir::read(&view, &root, from, |position, name, ino, kind| {
             context.set_pos(position as i64);
             let emitted = context.emit(name, ino.0, entry_type(kind));
             if emitted {

@@ -17,6 +17,7 @@ use crate::transaction::Tx;
 use crate::truncate;
 use crate::view::View;
 use crate::volume::Inode;
+use kernel::sync::atomic::Relaxed;
 
 /// Evicts. Nobody else can reach the inode any more.
 pub(crate) fn evict(inode: &Inode) {
@@ -27,7 +28,9 @@ pub(crate) fn evict(inode: &Inode) {
         let _ = cow::cancel(inode, &mut map, FileRange::ALL);
         sb.info().registry.remove(inode);
     }
-    if inode.nlink() > 0 || sb.is_read_only() || sb.info().is_shut_down() {
+    let volume = sb.info();
+    let read_only = sb.is_read_only() && !volume.opening.load(Relaxed);
+    if inode.nlink() > 0 || read_only || volume.is_shut_down() {
         return;
     }
     let _internal = sb.start_write(FreezeLevel::Internal);

@@ -293,23 +293,12 @@ impl InodeOperations for Operations {
     }
 
     fn unlink(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: Locked<'_, Cowfs>) -> Result {
-        let locked = dir;
-        let (dir, inode) = (dir.inode(), inode.inode());
-        change(dir, Room::Slack, 0, 1, |tx| {
-            leave(tx, locked, entry.name())?;
-            unlinked(tx, inode)
-        })
+        remove(dir, entry, inode.inode())
     }
 
     fn rmdir(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: Locked<'_, Cowfs>) -> Result {
-        let locked = dir;
-        let (dir, inode) = (dir.inode(), inode.inode());
-        require_empty(inode)?;
-        change(dir, Room::Slack, 0, 1, |tx| {
-            dir.drop_nlink();
-            leave(tx, locked, entry.name())?;
-            unlinked(tx, inode)
-        })
+        require_empty(inode.inode())?;
+        remove(dir, entry, inode.inode())
     }
 
     fn rename(
@@ -347,6 +336,29 @@ impl InodeOperations for Operations {
     fn getattr(inode: &Inode, _wanted: StatMask, stat: &mut KStat) -> Result {
         attr::get(inode, stat);
         Ok(())
+    }
+}
+
+/// Takes `entry`, which names `inode`, out of `dir`.
+fn remove(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: &Inode) -> Result {
+    let refused = change(dir.inode(), Room::Slack, 0, 1, |tx| {
+        if inode.is_dir() || inode.nlink() == 1 {
+            // The only step that may find no room, if the slack is used up: nothing else is done before.
+            match orphan::enter(tx, Ino(inode.ino())) {
+                Err(e) if e.is_refusal() => return Ok(Some(e)),
+                entered => entered?,
+            }
+        }
+        if inode.is_dir() {
+            dir.inode().drop_nlink();
+        }
+        leave(tx, dir, entry.name())?;
+        unlinked(tx, inode)?;
+        Ok(None)
+    })?;
+    match refused {
+        Some(e) => Err(error::report(inode.sb(), e)),
+        None => Ok(()),
     }
 }
 

@@ -75,6 +75,8 @@ pub(crate) fn enter_heir(
     let ino = Ino(new.ino());
     if let Err(e) = enter(tx, ino) {
         if e.is_refusal() {
+            // Before the number is another's.
+            drop(new);
             inodes::free(tx, ino)?;
         }
         return Err(e);
@@ -85,6 +87,8 @@ pub(crate) fn enter_heir(
 /// Undoes [`enter_heir`].
 pub(crate) fn take_back_heir(tx: &mut Tx<'_>, new: NewInode<Cowfs>) -> CoreResult {
     let ino = Ino(new.ino());
+    // Before the number is another's.
+    drop(new);
     orphans::remove(tx, ino)?;
     inodes::free(tx, ino)
 }

@@ -32,7 +32,7 @@ use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
 use kernel::sync::aref::ARef;
-use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 
 /// The number by which statfs(2) tells us apart: "cowf".
@@ -86,7 +86,8 @@ impl FileSystem for Cowfs {
             );
             return Err(EINVAL);
         }
-        if superblock.ro_compat & !superblock::RO_COMPAT_KNOWN != 0 && !new.is_read_only() {
+        let only_read = superblock.ro_compat & !superblock::RO_COMPAT_KNOWN != 0;
+        if only_read && !new.is_read_only() {
             pr_err!(
                 "cowfs ({}): features {:#x} are unknown here, mount it read-only\n",
                 new.name(),
@@ -108,6 +109,8 @@ impl FileSystem for Cowfs {
             space,
             state <- new_mutex!(VolumeState::default(), "cowfs_volume"),
             registry <- Registry::new(),
+            only_read,
+            opening: Atomic::new(false),
             stopped: Atomic::new(false),
             hurried: Atomic::new(false),
             held_up: Atomic::new(0),
@@ -136,10 +139,14 @@ impl FileSystem for Cowfs {
     fn reconfigure(sb: &Super, _options: Options, change: Reconfigure) -> Result {
         let volume = sb.info();
         if change.to_read_write() {
-            if volume.journal().is_none() || volume.is_shut_down() {
+            if volume.journal().is_none() || volume.is_shut_down() || volume.only_read {
                 return Err(EROFS);
             }
-            orphan::reclaim_all(sb)?;
+            // The super block is read-only until we return.
+            volume.opening.store(true, Relaxed);
+            let done = orphan::reclaim_all(sb);
+            volume.opening.store(false, Relaxed);
+            done?;
         }
         if change.to_read_only() {
             sync(sb, true)?;

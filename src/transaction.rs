@@ -109,6 +109,15 @@ impl<'a> Tx<'a> {
     }
 }
 
+/// The core's error for a block that the journal does not take. That the step has changed more than it said it would is
+/// no refusal: half of it is done.
+fn too_many(error: kernel::error::Error, at: FsBlock) -> Error {
+    match error::core(error, at) {
+        Error::NeedCredits => Error::Corrupt(at, "more blocks to be changed than there can be"),
+        error => error,
+    }
+}
+
 impl Drop for Tx<'_> {
     fn drop(&mut self) {
         if self.handle.is_some() && self.dirty {
@@ -165,7 +174,7 @@ impl Transaction for Tx<'_> {
     fn modify(&mut self, buf: &Buffer) -> Result {
         let at = FsBlock(buf.0.block());
         let handle = self.handle()?;
-        handle.modify(&buf.0).map_err(|e| error::core(e, at))?;
+        handle.modify(&buf.0).map_err(|e| too_many(e, at))?;
         self.dirty = true;
         Ok(())
     }
@@ -175,7 +184,7 @@ impl Transaction for Tx<'_> {
         let buffer = Buffer(BufferHead::getblk(sb, at.0).map_err(|e| error::core(e, at))?);
         let handle = self.handle()?;
         // Not create access: a retired block may still be part of the transaction that commits.
-        handle.modify(&buffer.0).map_err(|e| error::core(e, at))?;
+        handle.modify(&buffer.0).map_err(|e| too_many(e, at))?;
         self.dirty = true;
         buffer.0.lock().zero();
         header::init(&buffer, &self.view.volume().geometry, at, kind, owner);

@@ -9,7 +9,7 @@
 
 use crate::cow;
 use crate::error;
-use crate::inode::log;
+use crate::inode::{lock_both, log, Map};
 use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
@@ -40,6 +40,7 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
         return Ok(());
     }
     locked.check_new_size(size)?;
+    let _nodes = Nodes::to_cut(inode, size)?;
     let _pages = inode.invalidate_lock();
     let zeroed = if size > old {
         uncover(locked, size)?;
@@ -49,7 +50,12 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
     };
     write_end(inode, size, zeroed || old as u64 > inode.data().disk_size())?;
     locked.truncate_setsize(size);
-    cut(inode, size).map_err(|e| error::report(sb, e))
+    cut(inode, size).map_err(|e| error::report(sb, e))?;
+    if zeroed && size < old {
+        // What was cut off must not be back when the file has grown again and the zeros, which are in memory, are lost.
+        inode.write_and_wait_range(size - 1, size - 1)?;
+    }
+    Ok(())
 }
 
 /// Before the disk is told that the file reaches up to byte `end`: has what was zeroed or appended since the end it
@@ -124,7 +130,7 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
 
 /// Unmaps all blocks from `from` on.
 pub(crate) fn blocks(inode: &Inode, from: FileBlock) -> CoreResult {
-    // Cutting frees more than the few nodes it may have to unshare.
+    // Who cuts a tree that is shared has it promised before; who goes on with it after a crash cannot refuse.
     steps(inode, Nodes::FromSlack, |tx, inode, map| {
         let ino = Ino(inode.ino());
         map.file()
@@ -156,6 +162,28 @@ pub(crate) enum Nodes {
 }
 
 impl Nodes {
+    /// What cutting the file down to `size` takes until it is over, if that is any: of a tree that others share it
+    /// frees nothing, but copies a path.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`.
+    fn to_cut(inode: &Inode, size: i64) -> Result<Option<Promise<'_>>> {
+        let height = {
+            let map = inode.data().map();
+            let fork = &map.file_ref()?.fork;
+            match fork.is_flagged_shared() && size > 0 && size < inode.size() {
+                true => u64::from(fork.height()),
+                false => 0,
+            }
+        };
+        if height == 0 {
+            return Ok(None);
+        }
+        let sb = inode.sb();
+        sb.info().promise(sb, 2 * (height + 1)).map(Some)
+    }
+
     fn promise<'a>(self, view: View<'a>, inode: &Inode) -> CoreResult<Promise<'a>> {
         if self == Nodes::FromSlack {
             return Ok(view.volume().space.kept(0));
@@ -175,26 +203,43 @@ impl Nodes {
 pub(crate) fn steps(
     inode: &Inode,
     nodes: Nodes,
-    mut step: impl FnMut(&mut Tx<'_>, &Inode, &mut crate::inode::Map) -> CoreResult<bool>,
+    mut step: impl FnMut(&mut Tx<'_>, &Inode, &mut Map) -> CoreResult<bool>,
+) -> CoreResult {
+    steps_beside(inode, None, nodes, |tx, inode, map, _| step(tx, inode, map))
+}
+
+/// The same with the map of another inode locked beside it, which stays as it is.
+pub(crate) fn steps_beside(
+    inode: &Inode,
+    other: Option<&Inode>,
+    nodes: Nodes,
+    mut step: impl FnMut(&mut Tx<'_>, &Inode, &mut Map, Option<&Map>) -> CoreResult<bool>,
 ) -> CoreResult {
     let view = View::new(inode.sb());
     let mut size = CREDITS;
     loop {
         let mut tx = Tx::start(view, size, nodes.promise(view, inode)?)?;
-        let mut map = inode.data().map_mut();
+        let (other, mut map) = match other {
+            Some(other) => {
+                let (other, map) = lock_both(other, inode);
+                (Some(other), map)
+            }
+            None => (None, inode.data().map_mut()),
+        };
         map.changing();
         let ended = loop {
-            match step(&mut tx, inode, &mut map) {
+            match step(&mut tx, inode, &mut map, other.as_deref()) {
                 Ok(false) => {}
                 Ok(true) => break Some(Ok(())),
                 Err(Error::NeedCredits) => break None,
                 Err(e) if e.is_refusal() => break Some(Err(e)),
                 Err(e) => {
-                    drop(map);
+                    drop((map, other));
                     return Err(e);
                 }
             }
         };
+        drop(other);
         let changed = match map.file() {
             Ok(file) => file.fork.changed(),
             Err(_) => false,

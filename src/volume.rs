@@ -47,6 +47,10 @@ pub(crate) struct Volume {
     /// Inodes that have something in their CoW fork.
     #[pin]
     pub(crate) registry: Registry,
+    /// Whether it has features that forbid writing.
+    pub(crate) only_read: bool,
+    /// Whether it is about to be writable: what has to be done before may write.
+    pub(crate) opening: Atomic<bool>,
     /// Whether it was stopped by force.
     pub(crate) stopped: Atomic<bool>,
     /// Whether memory is short and the worker was told to come soon.

@@ -7,7 +7,7 @@
 //! extent, each at once in the place of what was there, in transactions of bounded size.
 
 use crate::error;
-use crate::inode::{log, MapWrite};
+use crate::inode::{lock_both, log};
 use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
@@ -72,7 +72,7 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
     let Some(range) = guard.prepare(range)? else {
         return Ok(0);
     };
-    // The source is clean and no I/O to it is in flight. From here on it may be read.
+    // The range is clean in the source and no I/O to it is in flight. From here on it may be read.
     let held = Held::admit_readers(guard, from, to);
     let dedupe = range.flags.contains(RemapFlags::DEDUP);
     let end = range.pos_out.checked_add(range.len).ok_or(EFBIG)?;
@@ -119,19 +119,6 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         crate::file::sync::metadata(to, true)?;
     }
     Ok(range.len)
-}
-
-/// Locks the maps of two different inodes.
-fn lock_both<'a>(from: &'a Inode, to: &'a Inode) -> (MapWrite<'a>, MapWrite<'a>) {
-    if from.ino() < to.ino() {
-        let first = from.data().map_mut();
-        let second = to.data().map_mut_second();
-        (first, second)
-    } else {
-        let first = to.data().map_mut();
-        let second = from.data().map_mut_second();
-        (second, first)
-    }
 }
 
 /// Has `to` share all that `from` has, in one transaction. What `to` had before goes with the inode
@@ -219,28 +206,28 @@ fn share(from: &Inode, to: &Inode, range: &RemapRange) -> CoreResult {
     let len = u64::try_from(range.len).unwrap_or(0);
     let mut source = cow::blocks(&view, range.pos_in, len);
     let mut target = cow::blocks(&view, range.pos_out, len);
-    // From now on the source's writes have to look for other owners.
-    let flagged = {
+    {
+        // From now on the source's writes have to look for other owners.
         let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
         let mut map = from.data().map_mut();
-        let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
-        fork.flag_shared();
-        let flagged = fork.clone();
+        map.file().map_err(|_| Error::Invalid)?.fork.flag_shared();
         log::log(&mut tx, from, &mut map, true)?;
         drop(map);
         tx.finish()?;
-        flagged
-    };
-    let same = from.ino() == to.ino();
+    }
     let ino = Ino(to.ino());
-    truncate::steps(to, Nodes::Promised, |tx, _, map| {
+    let other = (from.ino() != to.ino()).then_some(from);
+    // The range is clean, but not the rest of the source: what is written back there changes its tree.
+    truncate::steps_beside(to, other, Nodes::Promised, |tx, _, map, other| {
         if target.len == 0 {
             return Ok(true);
         }
-        let fork = &mut map.file().map_err(|_| Error::Invalid)?.fork;
-        let own = same.then(|| fork.clone());
-        let other = own.as_ref().unwrap_or(&flagged);
-        let done = fork.share_range(tx, ino, other, source.start, target.start, target.len)?;
+        let fork = match other {
+            Some(other) => &other.file_ref().map_err(|_| Error::Invalid)?.fork,
+            None => &map.file().map_err(|_| Error::Invalid)?.fork.clone(),
+        };
+        let own = &mut map.file().map_err(|_| Error::Invalid)?.fork;
+        let done = own.share_range(tx, ino, fork, source.start, target.start, target.len)?;
         source.skip_to(source.start.add(done));
         target.skip_to(target.start.add(done));
         Ok(target.len == 0)

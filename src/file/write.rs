@@ -72,6 +72,11 @@ fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode)
             if iocb.check_write(inode, iter)?.is_none() {
                 return Ok(0);
             }
+            let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
+            if end > inode.size() {
+                // Direct writes under way may move the end, which iomap does without looking.
+                inode.dio_wait();
+            }
             zero_gap(lock.locked(), iocb.pos())
                 .and_then(|()| iocb.modified())
                 .and_then(|()| buffered::write::<BufferedWrite>(iocb, iter))
@@ -100,42 +105,43 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
     }
     let nowait = iocb.is_nowait();
     let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
-    // To extend, and to drop set-user-id bits, nobody else may write.
-    let exclusive =
-        iocb.is_append() || end > inode.size() || !inode.flags().contains(InodeFlags::NOSEC);
-    if exclusive {
-        let lock = if nowait {
-            inode.try_lock().ok_or(EAGAIN)?
-        } else {
-            inode.lock()
-        };
-        let before = iocb.pos();
-        if iocb.check_write(inode, iter)?.is_none() {
-            return Ok(0);
+    // To extend, and to drop set-user-id bits, nobody else may write. With the lock held that stays as it is.
+    let shares = || end <= inode.size() && inode.flags().contains(InodeFlags::NOSEC);
+    if !iocb.is_append() && shares() {
+        let _lock = share(inode, nowait)?;
+        if shares() {
+            if iocb.check_write(inode, iter)?.is_none() {
+                return Ok(0);
+            }
+            iocb.modified()?;
+            return dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0);
         }
-        // Appending moved the write to the end of the file, which need not be at a block's.
-        if iocb.pos() != before && iocb.pos() as u64 & (block - 1) != 0 {
-            return Err(ENOTBLK);
-        }
-        zero_gap(lock.locked(), iocb.pos())?;
-        iocb.modified()?;
-        if iocb.is_append() {
-            // The next one to append must find this one's end.
-            return dio::rw::<DirectWrite, Done>(
-                iocb,
-                iter,
-                dio::Flags::FSBLOCK_ALIGNED | dio::Flags::FORCE_WAIT,
-                0,
-            );
-        }
-        let _lock = lock.downgrade();
-        return dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0);
     }
-    let _lock = share(inode, nowait)?;
+    let lock = if nowait {
+        inode.try_lock().ok_or(EAGAIN)?
+    } else {
+        inode.lock()
+    };
+    let before = iocb.pos();
     if iocb.check_write(inode, iter)?.is_none() {
         return Ok(0);
     }
+    // Appending moved the write to the end of the file, which need not be at a block's.
+    if iocb.pos() != before && iocb.pos() as u64 & (block - 1) != 0 {
+        return Err(ENOTBLK);
+    }
+    zero_gap(lock.locked(), iocb.pos())?;
     iocb.modified()?;
+    if iocb.is_append() {
+        // The next one to append must find this one's end.
+        return dio::rw::<DirectWrite, Done>(
+            iocb,
+            iter,
+            dio::Flags::FSBLOCK_ALIGNED | dio::Flags::FORCE_WAIT,
+            0,
+        );
+    }
+    let _lock = lock.downgrade();
     dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0)
 }
 
@@ -160,10 +166,15 @@ fn share(inode: &Inode, nowait: bool) -> Result<ReadGuard<'_, Cowfs>> {
 fn direct_part(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Result<usize> {
     let nowait = iocb.is_nowait();
     let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
-    if iocb.is_append() || end >= inode.size() || !inode.flags().contains(InodeFlags::NOSEC) {
-        return Err(if nowait { EAGAIN } else { ENOTBLK });
+    let shares = || end < inode.size() && inode.flags().contains(InodeFlags::NOSEC);
+    let other = if nowait { EAGAIN } else { ENOTBLK };
+    if iocb.is_append() || !shares() {
+        return Err(other);
     }
     let _lock = share(inode, nowait)?;
+    if !shares() {
+        return Err(other);
+    }
     if iocb.check_write(inode, iter)?.is_none() {
         return Ok(0);
     }

@@ -45,12 +45,17 @@ pub(crate) fn prepare(
         let mode = new.mode();
         new.set_special(mode, rdev)?;
     }
+    if let What::Symlink(target) = what {
+        new.set_symlink::<symlink::Operations>(target)?;
+    }
     Ok(new)
 }
 
 /// Gives `new` a number, a slot on disk, and what goes with its type.
 ///
-/// On an error nothing was changed on disk.
+/// # Errors
+///
+/// Those of changing metadata. If it is a plain one, nothing was changed on a refusal.
 pub(crate) fn allocate(
     tx: &mut Tx<'_>,
     dir: &Inode,
@@ -87,17 +92,8 @@ pub(crate) fn allocate(
     );
     let mut size = 0;
     if let What::Symlink(target) = what {
-        let undo = |tx: &mut Tx<'_>, error| match inodes::free(tx, ino) {
-            Ok(()) => error,
-            Err(worse) => worse,
-        };
-        if new.set_symlink::<symlink::Operations>(target).is_err() {
-            return Err(undo(tx, CoreError::NoMemory));
-        }
         size = target.to_bytes().len() as u64;
-        if let Err(e) = symlink::store(tx, ino, &buf, at, target.to_bytes()) {
-            return Err(undo(tx, e));
-        }
+        symlink::store(tx, ino, &buf, at, target.to_bytes())?;
         new.set_size(size as i64);
     }
     if is_dir {

@@ -27,6 +27,7 @@ use crate::linux::iomap::writeback::IoendList;
 use crate::linux::jbd2::Tid;
 use crate::linux::mm::NofsScope;
 use crate::linux::rwsem::{ReadGuard, RwSemaphore, WriteGuard};
+use crate::volume::Inode;
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -316,5 +317,18 @@ impl Deref for MapWrite<'_> {
 impl DerefMut for MapWrite<'_> {
     fn deref_mut(&mut self) -> &mut Map {
         &mut self.guard
+    }
+}
+
+/// Locks the maps of two different inodes.
+pub(crate) fn lock_both<'a>(from: &'a Inode, to: &'a Inode) -> (MapWrite<'a>, MapWrite<'a>) {
+    if from.ino() < to.ino() {
+        let first = from.data().map_mut();
+        let second = to.data().map_mut_second();
+        (first, second)
+    } else {
+        let first = to.data().map_mut();
+        let second = from.data().map_mut_second();
+        (second, first)
     }
 }
