@@ -227,6 +227,7 @@ struct Printer<'a> {
     phase: &'static str,
     wrong: u64,
     losses: u64,
+    refused: bool,
 }
 
 impl<'a> Printer<'a> {
@@ -249,6 +250,7 @@ impl<'a> Printer<'a> {
             phase: "",
             wrong: 0,
             losses: 0,
+            refused: false,
         }
     }
 
@@ -265,7 +267,8 @@ impl<'a> Printer<'a> {
     }
 
     /// Nothing was written, and why.
-    fn refuse(&self, why: fmt::Arguments<'_>) {
+    fn refuse(&mut self, why: fmt::Arguments<'_>) {
+        self.refused = true;
         self.line(format_args!(
             "{}: nothing was written: {why}",
             self.path.display()
@@ -277,6 +280,7 @@ impl<'a> Printer<'a> {
         self.bar.finish_and_clear();
         let path = self.path.display();
         match self.wrong {
+            0 if self.refused => self.line(format_args!("{path}: what is left to do was not done")),
             0 => {
                 if !self.quiet {
                     self.line(format_args!("{path}: clean"));

@@ -140,6 +140,33 @@ fn a_wrong_separator_costs_nothing() {
     }
 }
 
+/// A pointer that leads to a node of another place costs what it led to before, and no more: neither the node
+/// there, nor what is beside it, nor another file's contents.
+#[test]
+fn a_wrong_pointer_costs_what_it_pointed_to() {
+    for (file, child) in [("tree", 0), ("tree", 2), ("tree-copy", 0)] {
+        let image = sample();
+        let root = image.tree("tree");
+        let lost = image.block(image.child(root, 1));
+        let count = usize::from(u16_at(&lost, header::COUNT));
+        let range = u64_at(&lost, header::SIZE)..=u64_at(&lost, header::SIZE + 24 * (count - 1));
+        let wrong = image.child(image.tree(file), child);
+        assert!(
+            file == "tree" || wrong != image.child(root, child),
+            "not shared"
+        );
+        let (before, after, _) = repaired(&image, |i| {
+            i.edit(root, |b| put64(b, header::SIZE + 16 + 8, wrong.0))
+        });
+        for name in ["tree", "tree-copy", "tree-twin"] {
+            let ino = image.ino(name);
+            let mut rest = contents(&before, ino);
+            rest.retain(|(at, _)| image.tree(name) != root || !range.contains(at));
+            assert_eq!(contents(&after, ino), rest, "{name}: {file} {child}");
+        }
+    }
+}
+
 #[test]
 fn a_wrong_height_costs_nothing() {
     for name in ["tree", "many"] {

@@ -46,7 +46,8 @@ impl Sums {
     fn add(&mut self, other: Sums) {
         self.first = self.first.or(other.first);
         self.end = self.end.max(other.end);
-        self.blocks += other.blocks;
+        // A node met often counts often.
+        self.blocks = self.blocks.saturating_add(other.blocks);
         self.partial |= other.partial;
     }
 }

@@ -7,6 +7,8 @@
 //! entry vouches for itself, since its key is the hash of its name: so those of damaged leaves are not lost
 //! either.
 
+use std::collections::HashSet;
+
 use cowfs_core::block::Block;
 use cowfs_core::btree::{node, Root};
 use cowfs_core::dir::{self, entry_size, home, COLLISIONS};
@@ -117,6 +119,8 @@ fn entries(buf: &Buf) -> Vec<Entry> {
 /// Claims the nodes of a directory.
 struct Nodes {
     dir: Ino,
+    /// Blocks of which nothing was left: not to be looked at for every pointer to them.
+    gone: HashSet<FsBlock>,
 }
 
 impl Visitor for Nodes {
@@ -131,7 +135,7 @@ impl Visitor for Nodes {
     }
 
     fn enter(&mut self, repair: &mut Repair<'_>, at: FsBlock) -> Enter {
-        match repair.claim(at) {
+        match !self.gone.contains(&at) && repair.claim(at) {
             true => Enter::New,
             false => Enter::Foreign,
         }
@@ -173,6 +177,7 @@ impl Visitor for Nodes {
     fn leave(&mut self, repair: &mut Repair<'_>, at: FsBlock, _level: usize, span: Option<Span>) {
         if span.is_none() {
             repair.usage.release(at);
+            self.gone.insert(at);
         }
     }
 }
@@ -303,7 +308,13 @@ impl Repair<'_> {
     /// Claims the nodes of a directory.
     pub(super) fn directory_nodes(&mut self, slot: &Slot) {
         let left = match self.sound_root(slot, Kind::Directory) {
-            Some(root) => self.prune(&mut Nodes { dir: slot.ino }, whole(root)),
+            Some(root) => {
+                let mut nodes = Nodes {
+                    dir: slot.ino,
+                    gone: HashSet::new(),
+                };
+                self.prune(&mut nodes, whole(root))
+            }
             None => None,
         };
         if left.is_none() {

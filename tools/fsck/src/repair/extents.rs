@@ -3,16 +3,17 @@
 //! The extents of files, as records: nodes are claimed, what cannot be an extent goes.
 
 use cowfs_core::block::Block;
-use cowfs_core::btree::{node, Array, Layout, Record, Root, MAX_HEIGHT};
+use cowfs_core::btree::node::{self, Branch};
+use cowfs_core::btree::{Array, Layout, Record, Root, MAX_HEIGHT};
 use cowfs_core::extent::Extent;
 use cowfs_core::ondisk::inode::{self, Format, INLINE_EXTENTS};
-use cowfs_core::ondisk::Kind;
+use cowfs_core::ondisk::{header, Kind};
 use cowfs_core::store::Reader;
-use cowfs_core::units::{FileBlock, FsBlock};
+use cowfs_core::units::{FileBlock, FsBlock, Ino};
 use cowfs_image::overlay::Buf;
 
 use super::slot::Slot;
-use super::tree::{records, Enter, Place, Span, Visitor};
+use super::tree::{first_key, records, Enter, Place, Span, Visitor};
 use super::{Met, Repair};
 use crate::check::tree::Range;
 use crate::report::Subject;
@@ -26,6 +27,7 @@ const RESERVED: usize = 20;
 /// Claims the nodes of a file.
 struct Nodes {
     who: Subject,
+    ino: Ino,
     /// The greatest epoch met.
     epoch: u64,
 }
@@ -51,6 +53,29 @@ impl Visitor for Nodes {
             None if repair.claim(at) => Enter::New,
             None => Enter::Foreign,
         }
+    }
+
+    fn is_strange(&mut self, repair: &mut Repair<'_>, place: &Place) -> bool {
+        let Ok(buf) = repair.overlay.read(place.at, Kind::Extent) else {
+            return false;
+        };
+        let level = node::level(&buf);
+        if level != place.level {
+            return true;
+        }
+        let Some(last) = node::count(&buf).checked_sub(1) else {
+            return false;
+        };
+        let first = first_key(&buf, Kind::Extent);
+        let end = match level {
+            0 => Array::<Extent>::get(&buf, last).end().0,
+            _ => Array::<Branch>::get(&buf, last).key.saturating_add(1),
+        };
+        let Range { from, to } = place.range;
+        // What another file made fits, or is that file's still. What this one made may be cut.
+        let fits = (level > 0 || from <= first) && end <= to;
+        let apart = end <= from || to <= first;
+        apart || !fits && buf.u64(header::OWNER) != self.ino.0
     }
 
     fn leaf(
@@ -123,7 +148,11 @@ impl Repair<'_> {
             self.keep_inline(slot, &kept);
             return;
         }
-        let mut nodes = Nodes { who, epoch: 0 };
+        let mut nodes = Nodes {
+            who,
+            ino: slot.ino,
+            epoch: 0,
+        };
         let left = self
             .sound_root(slot, Kind::Extent)
             .and_then(|root| self.prune(&mut nodes, whole(root)));

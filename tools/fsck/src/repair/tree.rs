@@ -13,7 +13,10 @@
 //! belongs there, in this place of this volume, but has a bad checksum, is looked at record by record.
 //!
 //! A separator that is wrong would hide what is right below it: what counts is where the next child that can
-//! be read really begins.
+//! be read really begins, if that lies between the separators around it.
+//!
+//! A pointer that is wrong may lead to a node that is right, but elsewhere. Such a node is not to be judged by
+//! this place: only the pointer goes.
 
 use cowfs_core::block::Block;
 use cowfs_core::btree::node::{self, Branch};
@@ -53,6 +56,11 @@ pub trait Visitor {
     /// A node is met. If it was before, what is left of it (which need not fit in the place), and whether
     /// it may be here at all.
     fn enter(&mut self, repair: &mut Repair<'_>, at: FsBlock) -> Enter;
+
+    /// Whether the node at a place, where nothing was met yet, is a sound one that belongs elsewhere.
+    fn is_strange(&mut self, _repair: &mut Repair<'_>, _place: &Place) -> bool {
+        false
+    }
 
     /// What is to be left of a leaf; `sound` if it passes all that is checked when it is read.
     fn leaf(
@@ -131,6 +139,14 @@ impl Repair<'_> {
                 return fits;
             }
         }
+        if visitor.is_strange(self, &place) {
+            self.lost(
+                who,
+                format_args!("{name} {at}: belongs in another place: removed"),
+            );
+            self.usage.release(at);
+            return None;
+        }
         let span = self.prune_inside(visitor, place);
         visitor.leave(self, at, level, span);
         span
@@ -172,15 +188,20 @@ impl Repair<'_> {
             );
             return None;
         };
-        let mut branches = self.believed(&old, sound);
+        let branches = self.believed(&old, sound);
         let mut kept: Vec<Branch> = Vec::with_capacity(branches.len());
         let mut span: Option<Span> = None;
-        let mut rest = branches.drain(..).peekable();
-        while let Some(mut branch) = rest.next() {
+        for (n, mut branch) in branches.iter().copied().enumerate() {
             let from = span.map_or(range.from, |span| span.end);
-            let to = rest
-                .peek()
-                .map_or(range.to, |next| self.begin::<V>(next, level - 1));
+            let to = branches.get(n + 1).map_or(range.to, |next| {
+                let above = if n == 0 { from } else { branch.key };
+                let below = branches.get(n + 2).map_or(range.to, |branch| branch.key);
+                let begin = self.begin::<V>(next, level - 1);
+                match above < begin && begin < below {
+                    true => begin,
+                    false => next.key,
+                }
+            });
             let child = Place {
                 at: branch.child,
                 level: level - 1,
