@@ -6,7 +6,6 @@ use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
-    sync::rcu,
     types::NotThreadSafe,
 };
 
@@ -51,6 +50,51 @@ pub struct Reservation<'j> {
     handle: NonNull<bindings::handle_t>,
     triggers: *mut bindings::jbd2_buffer_trigger_type,
     _journal: PhantomData<&'j ()>,
+}
+
+/// A reference to the journal head of a buffer.
+///
+/// The journal's own last until the transaction is over, or until any handle forgets the buffer.
+///
+/// # Invariants
+///
+/// `jh` is the journal head of a buffer that lives for `'a`, and a reference to it is ours.
+struct Head<'a> {
+    jh: NonNull<bindings::journal_head>,
+    _buffer: PhantomData<&'a BufferHead>,
+}
+
+impl<'a> Head<'a> {
+    /// The journal head of `buffer`, if there is one.
+    fn grab(buffer: &'a BufferHead) -> Option<Self> {
+        // SAFETY: The buffer head is valid.
+        let jh = unsafe { bindings::jbd2_journal_grab_journal_head(buffer.as_raw()) };
+        // INVARIANT: The reference was just taken.
+        NonNull::new(jh).map(|jh| Self {
+            jh,
+            _buffer: PhantomData,
+        })
+    }
+
+    /// Whether the buffer is part of `transaction`, be it that an older one still writes it.
+    fn belongs_to(&self, transaction: NonNull<bindings::transaction_t>) -> bool {
+        let (transaction, jh) = (transaction.as_ptr(), self.jh.as_ptr());
+        // SAFETY: By the type invariant; the fields are read once.
+        let (owner, next) = unsafe {
+            (
+                (&raw const (*jh).b_transaction).read_volatile(),
+                (&raw const (*jh).b_next_transaction).read_volatile(),
+            )
+        };
+        owner == transaction || next == transaction
+    }
+}
+
+impl Drop for Head<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours, by the type invariant.
+        unsafe { bindings::jbd2_journal_put_journal_head(self.jh.as_ptr()) };
+    }
 }
 
 // SAFETY: A handle that has not been started belongs to no task, and its credits are counted
@@ -260,57 +304,39 @@ impl<'j> Handle<'j> {
         Ok(true)
     }
 
-    /// Whether `buffer` is part of the running transaction, so that its journal head stays attached
-    /// until the handle ends or forgets it.
-    fn granted(&self, buffer: &BufferHead) -> bool {
-        let Some(transaction) = self.transaction() else {
-            return false;
-        };
-        let transaction = transaction.as_ptr();
-        // As `jbd2_write_access_granted()` does it, and why, is told there: the journal head may be
-        // freed and reused for another buffer while we look, but once it is seen to belong to our
-        // transaction and to our buffer, it stays.
-        let _rcu = rcu::read_lock();
-        if !buffer.test_state(bindings::jbd_state_bits_BH_JBD) {
-            return false;
+    /// The journal head of `buffer`, if that is part of the running transaction.
+    ///
+    /// `EINVAL` if not, `EROFS` if the journal was aborted.
+    fn granted<'a>(&self, buffer: &'a BufferHead) -> Result<Head<'a>> {
+        let head = Head::grab(buffer);
+        let transaction = self.transaction();
+        match head.filter(|head| transaction.is_some_and(|it| head.belongs_to(it))) {
+            Some(head) => Ok(head),
+            None if self.is_aborted() => Err(EROFS),
+            None => Err(EINVAL),
         }
-        let bh = buffer.as_raw();
-        // SAFETY: The buffer head is valid; the field is read once.
-        let jh = unsafe { (&raw const (*bh).b_private).read_volatile() }
-            .cast::<bindings::journal_head>();
-        if jh.is_null() {
-            return false;
-        }
-        // SAFETY: Journal heads are type safe by RCU, and we are in its read-side critical section;
-        // the fields are read once.
-        let (owner, next) = unsafe {
-            (
-                (&raw const (*jh).b_transaction).read_volatile(),
-                (&raw const (*jh).b_next_transaction).read_volatile(),
-            )
-        };
-        if owner != transaction && next != transaction {
-            return false;
-        }
-        // SAFETY: No requirements.
-        unsafe { bindings::smp_mb() };
-        // SAFETY: As above.
-        unsafe { (&raw const (*jh).b_bh).read_volatile() == bh }
     }
 
-    /// Gives `buffer`, which is part of the transaction, the journal's triggers.
-    fn set_triggers(&self, buffer: &BufferHead) {
-        // SAFETY: The caller has just got access to the buffer, so its journal head stays attached
-        // while the handle is open. What is stored there stays valid as long as the journal.
+    /// Gives `buffer`, to which access was just got, the journal's triggers. Another handle may have
+    /// forgotten it since: `EINVAL` then.
+    fn set_triggers<'a>(&self, buffer: &'a BufferHead) -> Result<Head<'a>> {
+        let head = Head::grab(buffer).ok_or(EINVAL)?;
+        // SAFETY: The reference keeps the journal head. What is stored there stays valid as long as the
+        // journal, by the type invariants.
         unsafe {
-            let jh = (*buffer.as_raw())
-                .b_private
-                .cast::<bindings::journal_head>();
-            let triggers = &raw mut (*jh).b_triggers;
+            let triggers = &raw mut (*head.jh.as_ptr()).b_triggers;
             if triggers.read_volatile() != self.triggers {
                 triggers.write_volatile(self.triggers);
             }
         }
+        Ok(head)
+    }
+
+    /// Calls `jbd2_journal_dirty_metadata()`.
+    fn dirty(&self, buffer: &BufferHead, _head: &Head<'_>) -> Result {
+        // SAFETY: By the type invariants; the function takes no reference to the journal head, but we have
+        // one. It looks whether that is part of the transaction.
+        to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_raw(), buffer.as_raw()) })
     }
 
     /// Makes `buffer` part of the transaction, in order to change it.
@@ -318,12 +344,15 @@ impl<'j> Handle<'j> {
     /// To be called before each change under a new handle or restart; then change the content, then
     /// [`Handle::dirty_metadata`]. Waits if the block is just being written to the log.
     pub fn get_write_access(&self, buffer: &BufferHead) -> Result {
+        self.access(buffer).map(|_| ())
+    }
+
+    fn access<'a>(&self, buffer: &'a BufferHead) -> Result<Head<'a>> {
         // SAFETY: By the type invariants.
         to_result(unsafe {
             bindings::jbd2_journal_get_write_access(self.as_raw(), buffer.as_raw())
         })?;
-        self.set_triggers(buffer);
-        Ok(())
+        self.set_triggers(buffer)
     }
 
     /// Makes the buffer of a newly allocated block part of the transaction, its old content being
@@ -341,8 +370,7 @@ impl<'j> Handle<'j> {
         to_result(unsafe {
             bindings::jbd2_journal_get_create_access(self.as_raw(), buffer.as_raw())
         })?;
-        self.set_triggers(buffer);
-        Ok(())
+        self.set_triggers(buffer).map(|_| ())
     }
 
     /// Makes the buffer of a newly allocated block part of the transaction, filled with zeroes.
@@ -358,21 +386,15 @@ impl<'j> Handle<'j> {
     /// The first time this is said of a buffer in a transaction costs a credit. Fails with `EINVAL`
     /// without access to the buffer.
     pub fn dirty_metadata(&self, buffer: &BufferHead) -> Result {
-        if !self.granted(buffer) {
-            return Err(if self.is_aborted() { EROFS } else { EINVAL });
-        }
-        // SAFETY: By the type invariants; the journal head that the function accesses without a
-        // reference stays attached to the buffer, as it is part of our transaction.
-        to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_raw(), buffer.as_raw()) })
+        let head = self.granted(buffer)?;
+        self.dirty(buffer, &head)
     }
 
     /// [`Handle::get_write_access`] and [`Handle::dirty_metadata`] at once, which is faster: `buffer` may be
     /// changed until the handle ends or restarts, and is written with the transaction.
     pub fn modify(&self, buffer: &BufferHead) -> Result {
-        self.get_write_access(buffer)?;
-        // SAFETY: By the type invariants; the journal head stays attached to the buffer, as that has
-        // just become part of our transaction.
-        to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_raw(), buffer.as_raw()) })
+        let head = self.access(buffer)?;
+        self.dirty(buffer, &head)
     }
 
     /// Takes `buffer` out of the transaction: its block has been freed, its content is never to be
