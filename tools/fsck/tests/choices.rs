@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use common::snapshot::Snapshot;
 use common::{put16, put32, put64, sample, u16_at, u64_at, Builder, Image, SIZE};
 use cowfs_core::inode::FileType;
-use cowfs_core::ondisk::{group, header, inode};
+use cowfs_core::ondisk::{group, header, inode, volume, Geometry};
 use cowfs_core::units::{FsBlock, Ino};
 
 /// Damages an image and has it repaired; returns what is in it before and after, and what was said.
@@ -71,6 +71,25 @@ fn a_tree_of_two_files_is_shared_from_then_on() {
             contents(&after, image.ino(name)),
             contents(&before, image.ino("tree"))
         );
+    }
+}
+
+/// Who shares the top of a tree shares what is below, whatever epoch that claims to be of.
+#[test]
+fn nothing_below_a_shared_node_is_of_a_files_own_epoch() {
+    let image = sample();
+    assert_eq!(image.tree("tree"), image.tree("tree-twin"), "shared");
+    let own = u64_at(&image.inode("tree-twin"), inode::EPOCH);
+    let leaf = image.child(image.tree("tree"), 1);
+    let (before, after, text) = repaired(&image, |i| {
+        i.edit(leaf, |b| put64(b, header::EPOCH, own));
+        i.edit_inode("tree", |b| put64(b, inode::EPOCH, own + 1));
+        i.edit(Geometry::VOLUME, |b| put64(b, volume::EPOCH, own + 1));
+    });
+    assert!(text.contains("or what is below it"), "{text}");
+    assert_eq!(after.nodes, before.nodes);
+    for name in ["tree", "tree-twin", "tree-copy"] {
+        assert!(u64_at(&image.inode(name), inode::EPOCH) > own, "{name}");
     }
 }
 

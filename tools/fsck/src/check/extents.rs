@@ -24,7 +24,7 @@ const EXTENT: usize = 24;
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     level: usize,
-    /// The epoch in which the node was made.
+    /// The latest epoch in which a node of it was made.
     epoch: u64,
     sums: Sums,
 }
@@ -162,11 +162,13 @@ impl Checker<'_> {
             blocks: 1,
             ..Sums::default()
         };
-        let mut epoch = 0;
         let buf = self.node(who, Kind::Extent, at, level, range);
-        if let Some(buf) = &buf {
-            epoch = node::epoch(buf);
-            self.check_node_epoch(file, at, epoch);
+        let mut epoch = buf.as_ref().map_or(0, |buf| node::epoch(buf));
+        if self.last_epoch.is_some_and(|last| epoch > last) {
+            self.wrong(
+                who,
+                format_args!("extent tree node {at}: is of epoch {epoch}, which has not begun yet"),
+            );
         }
         match buf {
             None => sums.partial = true,
@@ -177,31 +179,30 @@ impl Checker<'_> {
             Some(buf) => {
                 for (child, range) in children(&buf, range) {
                     sums.add(self.check_extent_node(file, child, level - 1, range));
+                    epoch = epoch.max(self.spans.get(&child).map_or(0, |span| span.epoch));
                 }
             }
         }
+        self.check_node_epoch(file, at, epoch);
         let span = Span { level, epoch, sums };
         self.spans.insert(at, span);
         sums
     }
 
-    /// Checks that a node of the file's own epoch is not shared: nobody will look up its count.
+    /// Checks that what is below a shared node, of which the latest is of `epoch`, was made before the file's epoch:
+    /// nobody looks up the count of a node of the file's own, nor that of what is below it. When a node came to be
+    /// shared, both files began an epoch.
     fn check_node_epoch(&mut self, file: &File, at: FsBlock, epoch: u64) {
-        let who = Subject::Inode(file.ino);
-        if self.last_epoch.is_some_and(|last| epoch > last) {
-            self.wrong(
-                who,
-                format_args!("extent tree node {at}: is of epoch {epoch}, which has not begun yet"),
-            );
-        }
         let shared = self.geometry.locate(at).is_some_and(|(ag, block)| {
             let group = self.groups.get(&ag);
             group.is_some_and(|group| group.counts.at(block.0, block.0 + 1).0 > 1)
         });
-        if shared && epoch == file.epoch {
+        if shared && epoch >= file.epoch {
             self.wrong(
-                who,
-                format_args!("extent tree node {at}: is shared, but of the file's own epoch"),
+                Subject::Inode(file.ino),
+                format_args!(
+                    "extent tree node {at}: is shared, but of the file's own epoch, or what is below it"
+                ),
             );
         }
     }

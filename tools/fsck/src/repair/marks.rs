@@ -2,11 +2,11 @@
 
 //! What tells a file's writes whether to look for other owners: the mark *may share*, and epochs.
 //!
-//! A file without the mark has all its blocks to itself; a node of its file's own epoch is not shared.
-//! Where that is not so, the file is marked, and given a new epoch, in which it made no node: from then on
-//! the counts are looked up. Below a node that was met before, nothing new can be found.
+//! A file without the mark has all its blocks to itself; what is below a shared node is of earlier epochs than any file
+//! that shares it. Where that is not so, the file is marked, and given a new epoch, in which it made no node: from
+//! then on the counts are looked up.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use cowfs_core::block::Block;
 use cowfs_core::btree::node::{self, Branch};
@@ -27,21 +27,21 @@ use crate::check::inodes::S_IFREG;
 struct Marks {
     epoch: u64,
     shares: bool,
-    /// A node of the file's own epoch is shared.
+    /// A node of the file's own epoch, or of a later one, is shared or below a shared one.
     lies: bool,
 }
 
 impl Repair<'_> {
     /// Puts marks and epochs of all regular files right.
     pub(super) fn marks(&mut self) -> Result {
-        let mut met = HashSet::new();
+        let mut met = HashMap::new();
         self.each_inode("marks", S_IFREG, |repair, slot| {
             repair.marks_of(&slot, &mut met);
             Ok(())
         })
     }
 
-    fn marks_of(&mut self, slot: &Slot, met: &mut HashSet<FsBlock>) {
+    fn marks_of(&mut self, slot: &Slot, met: &mut HashMap<FsBlock, u64>) {
         let flags = slot.u32(inode::FLAGS);
         let marked = flags & inode::FLAG_SHARED != 0;
         let mut marks = Marks {
@@ -54,7 +54,7 @@ impl Repair<'_> {
                 marks.shares = self.any_shared(&self.inline_extents(slot));
             }
         } else {
-            self.nodes_marks(slot.root().block, marked, &mut marks, met);
+            self.node_marks(slot.root().block, marked, &mut marks, met);
         }
         if marks.shares && !marked {
             self.set_u32(slot, inode::FLAGS, flags | inode::FLAG_SHARED);
@@ -68,40 +68,56 @@ impl Repair<'_> {
         }
     }
 
-    fn nodes_marks(
+    /// Returns the latest epoch of a node and those below it, which `met` tells of nodes met before.
+    fn node_marks(
         &mut self,
-        root: FsBlock,
+        at: FsBlock,
         marked: bool,
         marks: &mut Marks,
-        met: &mut HashSet<FsBlock>,
-    ) {
-        let mut todo = vec![root];
-        while let Some(at) = todo.pop() {
-            let Ok(buf) = self.overlay.read(at, Kind::Extent) else {
-                continue;
-            };
-            let mut epoch = node::epoch(&buf);
-            if epoch >= NEVER {
-                self.epoch = self.epoch.saturating_add(1);
-                epoch = self.epoch;
-                self.touch(&buf);
-                buf.set_u64(header::EPOCH, epoch);
+        met: &mut HashMap<FsBlock, u64>,
+    ) -> u64 {
+        let latest = match met.get(&at) {
+            Some(latest) => *latest,
+            None => {
+                // A node that is met again on the way down would be a circle, which is pruned by now.
+                let latest = self.latest_epoch(at, marked, marks, met);
+                met.insert(at, latest);
+                latest
             }
-            let shared = self.usage.is_shared(at, 1);
-            marks.shares |= shared;
-            marks.lies |= shared && epoch == marks.epoch;
-            if !met.insert(at) {
-                continue;
-            }
-            if node::level(&buf) == 0 {
-                if !marked && !marks.shares {
-                    marks.shares = self.any_shared(&records::<Extent>(&buf).unwrap_or_default());
-                }
-                continue;
-            }
-            let branches = records::<Branch>(&buf).unwrap_or_default();
-            todo.extend(branches.iter().map(|branch| branch.child));
+        };
+        let shared = self.usage.is_shared(at, 1);
+        marks.shares |= shared;
+        marks.lies |= shared && latest >= marks.epoch;
+        latest
+    }
+
+    fn latest_epoch(
+        &mut self,
+        at: FsBlock,
+        marked: bool,
+        marks: &mut Marks,
+        met: &mut HashMap<FsBlock, u64>,
+    ) -> u64 {
+        let Ok(buf) = self.overlay.read(at, Kind::Extent) else {
+            return 0;
+        };
+        let mut epoch = node::epoch(&buf);
+        if epoch >= NEVER {
+            self.epoch = self.epoch.saturating_add(1);
+            epoch = self.epoch;
+            self.touch(&buf);
+            buf.set_u64(header::EPOCH, epoch);
         }
+        if node::level(&buf) == 0 {
+            if !marked && !marks.shares {
+                marks.shares = self.any_shared(&records::<Extent>(&buf).unwrap_or_default());
+            }
+            return epoch;
+        }
+        for branch in records::<Branch>(&buf).unwrap_or_default() {
+            epoch = epoch.max(self.node_marks(branch.child, marked, marks, met));
+        }
+        epoch
     }
 
     fn any_shared(&self, extents: &[Extent]) -> bool {
