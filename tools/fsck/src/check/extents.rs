@@ -163,7 +163,7 @@ impl Checker<'_> {
             ..Sums::default()
         };
         let buf = self.node(who, Kind::Extent, at, level, range);
-        let mut epoch = buf.as_ref().map_or(0, |buf| node::epoch(buf));
+        let mut epoch = buf.as_ref().map_or(0, node::epoch);
         if self.last_epoch.is_some_and(|last| epoch > last) {
             self.wrong(
                 who,
