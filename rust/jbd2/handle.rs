@@ -52,6 +52,10 @@ pub struct Reservation<'j> {
     _journal: PhantomData<&'j ()>,
 }
 
+// SAFETY: A handle that has not been started belongs to no task, and its credits are counted
+// atomically.
+unsafe impl Send for Reservation<'_> {}
+
 /// A reference to the journal head of a buffer.
 ///
 /// The journal's own last until the transaction is over, or until any handle forgets the buffer.
@@ -96,10 +100,6 @@ impl Drop for Head<'_> {
         unsafe { bindings::jbd2_journal_put_journal_head(self.jh.as_ptr()) };
     }
 }
-
-// SAFETY: A handle that has not been started belongs to no task, and its credits are counted
-// atomically.
-unsafe impl Send for Reservation<'_> {}
 
 impl<'j> Handle<'j> {
     /// Starts a handle, or joins the one that the task has open.

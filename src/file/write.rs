@@ -74,6 +74,9 @@ fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode)
             }
             let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
             if end > inode.size() {
+                if iocb.is_nowait() {
+                    return Err(EAGAIN);
+                }
                 // Direct writes under way may move the end, which iomap does without looking.
                 inode.dio_wait();
             }

@@ -49,11 +49,13 @@ impl Levels {
         cursor: &Cursor<Extents, R::Buf>,
         epoch: u64,
     ) -> Result<Self> {
-        let both = shared_levels(reader, cursor, epoch, When::AfterCrash)?;
-        if both == 0 {
-            return Ok(Self::default());
-        }
         let shared = shared_levels(reader, cursor, epoch, When::Now)?;
+        // Nobody else had what is of the file's epoch: most often that is all.
+        let mut above = cursor.nodes().skip(shared);
+        if above.all(|node| node::epoch(node) == epoch) {
+            return Ok(Self { shared, left: 0 });
+        }
+        let both = shared_levels(reader, cursor, epoch, When::AfterCrash)?;
         Ok(Self {
             shared,
             left: both.saturating_sub(shared),

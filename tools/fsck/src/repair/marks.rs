@@ -24,11 +24,14 @@ use super::Repair;
 use crate::check::inodes::S_IFREG;
 
 /// What is found out about a file.
-struct Marks {
+struct Marks<'a> {
     epoch: u64,
+    marked: bool,
     shares: bool,
     /// A node of the file's own epoch, or of a later one, is shared or below a shared one.
     lies: bool,
+    /// The nodes met, of this file and others before: the latest epoch of each and those below it.
+    met: &'a mut HashMap<FsBlock, u64>,
 }
 
 impl Repair<'_> {
@@ -46,15 +49,17 @@ impl Repair<'_> {
         let marked = flags & inode::FLAG_SHARED != 0;
         let mut marks = Marks {
             epoch: slot.u64(inode::EPOCH),
+            marked,
             shares: false,
             lies: false,
+            met,
         };
         if slot.u8(inode::FORMAT) == Format::Extents as u8 {
             if !marked {
                 marks.shares = self.any_shared(&self.inline_extents(slot));
             }
         } else {
-            self.node_marks(slot.root().block, marked, &mut marks, met);
+            self.node_marks(slot.root().block, &mut marks);
         }
         if marks.shares && !marked {
             self.set_u32(slot, inode::FLAGS, flags | inode::FLAG_SHARED);
@@ -68,20 +73,14 @@ impl Repair<'_> {
         }
     }
 
-    /// Returns the latest epoch of a node and those below it, which `met` tells of nodes met before.
-    fn node_marks(
-        &mut self,
-        at: FsBlock,
-        marked: bool,
-        marks: &mut Marks,
-        met: &mut HashMap<FsBlock, u64>,
-    ) -> u64 {
-        let latest = match met.get(&at) {
+    /// Returns the latest epoch of a node and those below it.
+    fn node_marks(&mut self, at: FsBlock, marks: &mut Marks<'_>) -> u64 {
+        let latest = match marks.met.get(&at) {
             Some(latest) => *latest,
             None => {
                 // A node that is met again on the way down would be a circle, which is pruned by now.
-                let latest = self.latest_epoch(at, marked, marks, met);
-                met.insert(at, latest);
+                let latest = self.latest_epoch(at, marks);
+                marks.met.insert(at, latest);
                 latest
             }
         };
@@ -91,13 +90,7 @@ impl Repair<'_> {
         latest
     }
 
-    fn latest_epoch(
-        &mut self,
-        at: FsBlock,
-        marked: bool,
-        marks: &mut Marks,
-        met: &mut HashMap<FsBlock, u64>,
-    ) -> u64 {
+    fn latest_epoch(&mut self, at: FsBlock, marks: &mut Marks<'_>) -> u64 {
         let Ok(buf) = self.overlay.read(at, Kind::Extent) else {
             return 0;
         };
@@ -109,13 +102,13 @@ impl Repair<'_> {
             buf.set_u64(header::EPOCH, epoch);
         }
         if node::level(&buf) == 0 {
-            if !marked && !marks.shares {
+            if !marks.marked && !marks.shares {
                 marks.shares = self.any_shared(&records::<Extent>(&buf).unwrap_or_default());
             }
             return epoch;
         }
         for branch in records::<Branch>(&buf).unwrap_or_default() {
-            epoch = epoch.max(self.node_marks(branch.child, marked, marks, met));
+            epoch = epoch.max(self.node_marks(branch.child, marks));
         }
         epoch
     }
