@@ -98,6 +98,21 @@ cut_directory() {
 	[[ $status != 0 && $status != 124 && -s /tmp/listed && ! $(sort /tmp/listed | uniq -d) ]]
 }
 
+# Where its first block cannot be read, a backup of the superblock serves for the check.
+unreadable() {
+	local dev sectors status
+	make_image && dev=$(losetup -f --show $image) || return
+	sectors=$(blockdev --getsz "$dev")
+	dmsetup create bad --table "0 8 error
+		8 $((sectors - 8)) linear $dev 8" && dmsetup mknodes || return
+	fsck.cowfs -n /dev/mapper/bad >/tmp/found 2>&1
+	status=$?
+	cat /tmp/found
+	poll dmsetup remove bad
+	losetup -d "$dev"
+	[[ $status == 4 ]] && grep -q 'going on with the backup' /tmp/found
+}
+
 bad='wrong fs type\|bad superblock\|Invalid argument\|Structure needs cleaning'
 fails() {
 	local text=$1 output
@@ -110,7 +125,7 @@ fails() {
 	grep -qi "$text" <<<"$output"
 }
 
-plan 15
+plan 16
 check 'making a good one' make_good
 check 'random garbage' eval 'garbage && refused "$bad"'
 check 'zeros' eval 'zeros && refused "$bad"'
@@ -124,6 +139,11 @@ for i in {1..4}; do
 	check "damaged in $((i * i * 8)) places" eval "make_image && $HERE/damage $image $i $((i * i * 8)) && survives"
 done
 check 'a directory without its last block' cut_directory
+if [[ $FSTYP == cowfs ]]; then
+	check 'its first block unreadable' unreadable
+else
+	skip 'its first block unreadable' 'only for cowfs'
+fi
 check 'an undamaged one mounts' eval 'make_image && dev=$(losetup -f --show $image) &&
 	fs_mount $dev $TEST_DIR && umount $TEST_DIR && losetup -d $dev'
 rm -f $image $good

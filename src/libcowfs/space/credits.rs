@@ -55,7 +55,9 @@ pub fn inode(geometry: &Geometry) -> u32 {
     1 + COMMIT + 2 * nodes(tree_levels(geometry)) + SETTLE
 }
 
+/// Most levels of the tree of orphans: with four it holds millions.
+pub const ORPHAN_LEVELS: u32 = 4;
+
 /// [`orphans::add`](super::orphans::add) or [`orphans::remove`](super::orphans::remove): the tree's
-/// nodes, the volume block, and the header and summary block of two groups for its nodes' blocks. With
-/// four levels the tree holds millions.
-pub const ORPHAN: u32 = nodes(4) + SETTLE + 2 * COMMIT;
+/// nodes, the volume block, and the header and summary block of two groups for its nodes' blocks.
+pub const ORPHAN: u32 = nodes(ORPHAN_LEVELS) + SETTLE + 2 * COMMIT;

@@ -69,6 +69,6 @@ mod volume;
 
 pub use alloc::{alloc, commit_staged, free, stage, unstage, Purpose};
 pub use hints::Hints;
-pub use reserve::{inode_block_limit, reserve, room, total_reserve, usable};
+pub use reserve::{inode_block_limit, reserve, room, total_reserve, tree_levels, usable};
 pub use state::{GroupState, Remains};
 pub use volume::VolumeState;

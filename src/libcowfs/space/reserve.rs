@@ -100,7 +100,7 @@ fn of_len(len: u32, block_size: usize) -> u32 {
 }
 
 /// Most levels a tree of one group can have.
-pub(super) fn tree_levels(geometry: &Geometry) -> u32 {
+pub fn tree_levels(geometry: &Geometry) -> u32 {
     most_by_range(geometry.ag_blocks, geometry.block_size()).1
 }
 

@@ -10,14 +10,22 @@ use super::super::units::FsBlock;
 /// Byte offset of the height from the root's start.
 const HEIGHT: usize = 8;
 
-/// Loads the root at byte `at`.
-pub(super) fn get(buf: &impl Block, at: usize) -> Root {
-    let height = buf.u32(at + HEIGHT);
-    Root {
-        block: FsBlock(buf.u64(at)),
-        // A height no tree can have stays one, and is found when the tree is used.
-        height: u8::try_from(height).unwrap_or(u8::MAX),
+/// Loads the root at byte `at`, if there can be such a tree: in a block that `is_home` accepts, with at
+/// most `levels` levels, as many as [`credits`](super::credits) allow for.
+pub(super) fn get(
+    buf: &impl Block,
+    at: usize,
+    levels: u32,
+    is_home: impl FnOnce(FsBlock) -> bool,
+) -> Option<Root> {
+    let (block, height) = (FsBlock(buf.u64(at)), buf.u32(at + HEIGHT));
+    if height > levels || block.is_null() != (height == 0) || !(height == 0 || is_home(block)) {
+        return None;
     }
+    Some(Root {
+        block,
+        height: u8::try_from(height).ok()?,
+    })
 }
 
 /// Stores `root` at byte `at`.

@@ -161,9 +161,15 @@ impl GroupState {
         }
         state.initialised = true;
         state.tree_blocks = header.u32(group::TREE_BLOCKS);
-        state.refcounts = root::get(&header, group::REFCOUNT_ROOT);
-        state.inode_map = root::get(&header, group::INODE_ROOT);
-        state.free_inodes = root::get(&header, group::FREE_INODE_ROOT);
+        let levels = reserve::tree_levels(geometry);
+        let tree = |at| {
+            let is_home = |block| geometry.locate(block).is_some_and(|(home, _)| home == ag);
+            let root = root::get(&header, at, levels, is_home);
+            root.ok_or(Error::Corrupt(start, "group with an impossible tree root"))
+        };
+        state.refcounts = tree(group::REFCOUNT_ROOT)?;
+        state.inode_map = tree(group::INODE_ROOT)?;
+        state.free_inodes = tree(group::FREE_INODE_ROOT)?;
         Ok(state)
     }
 

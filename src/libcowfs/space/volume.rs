@@ -7,6 +7,7 @@ use super::super::btree::Root;
 use super::super::error::{Error, Result};
 use super::super::ondisk::{volume, Geometry, Kind};
 use super::super::store::{Reader, Transaction};
+use super::credits;
 use super::reserve::total_reserve;
 use super::root;
 
@@ -31,14 +32,19 @@ impl VolumeState {
     ///
     /// `Corrupt` if they cannot be true, `Io`.
     pub fn load<R: Reader>(reader: &R) -> Result<VolumeState> {
+        let geometry = reader.geometry();
         let buf = reader.read(Geometry::VOLUME, Kind::Volume)?;
+        let is_home = |block| geometry.locate(block).is_some();
+        let orphans = root::get(&buf, volume::ORPHAN_ROOT, credits::ORPHAN_LEVELS, is_home);
         let state = VolumeState {
             free: buf.u64(volume::FREE),
             inodes: buf.u64(volume::INODES),
-            orphans: root::get(&buf, volume::ORPHAN_ROOT),
+            orphans: orphans.ok_or(Error::Corrupt(
+                Geometry::VOLUME,
+                "impossible root of the orphan tree",
+            ))?,
             epoch: buf.u64(volume::EPOCH),
         };
-        let geometry = reader.geometry();
         if state.free > geometry.blocks || state.free < total_reserve(geometry) {
             return Err(Error::Corrupt(
                 Geometry::VOLUME,

@@ -95,6 +95,9 @@ fn journal(volume: &Volume, out: &mut dyn Write) -> Result<()> {
                 replay.blocks(),
                 replay.revoked
             )?;
+            for fault in &replay.faults {
+                writeln!(out, "                 damaged: {fault}")?;
+            }
         }
         Journal::Unusable(error) => writeln!(out, "unusable: {error}")?,
     }

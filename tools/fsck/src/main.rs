@@ -191,18 +191,18 @@ fn open_device(path: &Path, repairs: bool) -> Result<Device, Failure> {
 fn open(path: &Path, repairs: bool, printer: &mut Printer<'_>) -> Result<Option<Volume>, Failure> {
     let error = match Volume::open(open_device(path, repairs)?) {
         Ok(volume) => return Ok(Some(volume)),
-        Err(error @ (OpenError::Io(_) | OpenError::Core(_))) => return Err(error.into()),
+        Err(error @ OpenError::Core(_)) => return Err(error.into()),
         Err(error) => error,
     };
     let device = open_device(path, repairs)?;
     let backup = match error {
         // The superblock is sound; no other will make the device longer.
         OpenError::Truncated { .. } => None,
-        _ => find_backup(&device).map_err(OpenError::Io)?,
+        _ => find_backup(&device),
     };
     let Some(backup) = backup else {
         return match error {
-            OpenError::Foreign => Err(error.into()),
+            OpenError::Foreign | OpenError::Io(_) => Err(error.into()),
             error => {
                 printer.wrong(Subject::Volume, format_args!("{error}"));
                 Ok(None)

@@ -146,6 +146,8 @@ damages! {
     summary_damaged: |i| flip(i, i.geometry.summary_start, 70) => "block 2", "checksum";
     summary_byte: |i| i.edit(i.geometry.summary_start, |b| b[header::SIZE] ^= 1)
         => "group 0: the summary's byte";
+    summary_byte_of_no_class: |i| i.edit(i.geometry.summary_start, |b| b[header::SIZE] = u8::MAX)
+        => "group 0: the summary's byte is 255";
     summary_unused: |i| i.edit(i.geometry.summary_start, |b| b[header::SIZE] = summary::UNUSED)
         => "inode", "not in use";
     summary_beyond: |i| i.edit(i.geometry.summary_start, |b| b[header::SIZE + 5] = 3)
@@ -177,6 +179,8 @@ damages! {
     // The groups' trees.
     tree_height: |i| i.edit(i.group(0), |b| put32(b, group::INODE_ROOT + 8, 11))
         => "group 0", "impossible height 11";
+    tree_of_too_many_levels: |i| i.edit(i.group(0), |b| put32(b, group::INODE_ROOT + 8, 5))
+        => "group 0", "height 5 of at most 3";
     tree_root_and_height: |i| i.edit(i.group(0), |b| put64(b, group::INODE_ROOT, 0))
         => "group 0", "does not go with height";
     tree_root_in_another_group: |i| {
@@ -442,6 +446,20 @@ damages! {
         let root = FsBlock(u64_at(&i.block(Geometry::VOLUME), volume::ORPHAN_ROOT));
         i.edit(root, |b| put64(b, FIRST + 16, 99_999));
     } => "orphan list: inode 99999 is not in use";
+    orphan_levels: |i| i.edit(Geometry::VOLUME, |b| put32(b, volume::ORPHAN_ROOT + 8, 5))
+        => "volume", "height 5 of at most 4";
+    orphan_with_entries: |i| {
+        let (dir, orphan) = (i.ino("dir").0, i.ino("orphan").0);
+        edit_named(i, "root", "dir", |e| {
+            put64(e, ENTRY_INO, orphan);
+            e[ENTRY_TYPE] = 8;
+        });
+        i.edit_inode("orphan", |b| put32(b, inode::LINKS, 1));
+        i.edit_inode("dir", |b| put32(b, inode::LINKS, 0));
+        i.edit_inode("root", |b| add32(b, inode::LINKS, u32::MAX));
+        let root = FsBlock(u64_at(&i.block(Geometry::VOLUME), volume::ORPHAN_ROOT));
+        i.edit(root, |b| put64(b, FIRST + 16, dir));
+    } => "has no name, but entries";
     orphan_reserved: |i| {
         let root = FsBlock(u64_at(&i.block(Geometry::VOLUME), volume::ORPHAN_ROOT));
         i.edit(root, |b| put64(b, FIRST + 24, 1));

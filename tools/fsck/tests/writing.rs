@@ -76,6 +76,37 @@ fn the_journal_is_replayed_for_good() {
     }
 }
 
+/// A bad block in the log costs that block, and whoever starts the machine decides about it.
+#[test]
+fn a_damaged_journal_is_replayed_as_far_as_it_is_sound() {
+    let image = sample();
+    let (at, group) = (image.tree("many"), image.group(0));
+    let (right, header) = (image.block(at), image.block(group));
+    let mut log = TestLog::new(SIZE as u32, image.geometry.journal_blocks, 7, 33);
+    log.data(&[(at.0, right.clone())]);
+    log.commit();
+    let descriptor = log.data(&[(group.0, header)]);
+    log.commit();
+    log.blocks[descriptor as usize + 1][300] ^= 1;
+    put_log(&image, &log);
+    image.put(at, &[0x55; SIZE]);
+    let before = std::fs::read(image.path()).unwrap();
+
+    let (code, text) = image.fsck(&["-p"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(std::fs::read(image.path()).unwrap() == before, "{text}");
+
+    let (code, text) = image.fsck(&["-y"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("bad checksum of a data block"), "{text}");
+    assert!(image.block(at) == right, "{text}");
+    assert!(
+        matches!(journal(&image), Journal::Clean(sb) if sb.sequence > 34),
+        "{text}"
+    );
+    assert_eq!(image.fsck(&["-n"]).0, Some(0));
+}
+
 #[test]
 fn checking_replays_nothing() {
     let (image, _, _) = unreplayed();

@@ -57,9 +57,10 @@ pub enum OpenError {
 pub enum Journal {
     /// The volume was unmounted cleanly.
     Clean(JournalSuperblock),
-    /// The log holds transactions (perhaps none complete); they are replayed in memory.
+    /// The log holds transactions (perhaps none complete, or damaged ones, for which the kernel will
+    /// refuse to mount, see [`Replay::faults`]); they are replayed in memory.
     NeedsReplay(JournalSuperblock),
-    /// The journal cannot be used, and the kernel will refuse to mount.
+    /// The journal has no superblock of use, and the kernel will refuse to mount.
     Unusable(JournalError),
 }
 
@@ -243,12 +244,9 @@ fn read_superblock(
     }
 }
 
-/// Searches the device's first 4 GiB for a backup of the superblock, whatever its block size.
-///
-/// # Errors
-///
-/// Those of the device.
-pub fn find_backup(device: &Device) -> io::Result<Option<Superblock>> {
+/// Searches what can be read of the device's first 4 GiB for a backup of the superblock, whatever its
+/// block size.
+pub fn find_backup(device: &Device) -> Option<Superblock> {
     const CHUNK: usize = 1 << 20;
     let end = device.bytes().min(SEARCH);
     let mut chunk = vec![0; CHUNK];
@@ -256,19 +254,22 @@ pub fn find_backup(device: &Device) -> io::Result<Option<Superblock>> {
     while from < end {
         let len = (end - from).min(CHUNK as u64) as usize;
         let part = &mut chunk[..len];
-        device.read_at(from, part)?;
-        for (n, block) in part.chunks(MIN_BLOCK_SIZE as usize).enumerate() {
+        let whole = device.read_at(from, part).is_ok();
+        for (n, block) in part.chunks_mut(MIN_BLOCK_SIZE as usize).enumerate() {
+            let offset = from + n as u64 * u64::from(MIN_BLOCK_SIZE);
+            if !whole && device.read_at(offset, block).is_err() {
+                continue;
+            }
             if !block.starts_with(&superblock::MAGIC) {
                 continue;
             }
-            let offset = from + n as u64 * u64::from(MIN_BLOCK_SIZE);
             if let Some(found) = backup_at(block, offset) {
-                return Ok(Some(found));
+                return Some(found);
             }
         }
         from += len as u64;
     }
-    Ok(None)
+    None
 }
 
 /// Decodes the backup at byte `offset`; its own block size must agree with its place.
@@ -318,7 +319,7 @@ fn load_journal(
             .0;
     let replay = Replay::run(&sb, log, |home| {
         home < geometry.blocks && !journal.contains(&home)
-    })?;
+    });
     Ok((sb, replay))
 }
 

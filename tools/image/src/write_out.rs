@@ -74,7 +74,10 @@ impl Volume {
                 let mut journal = journal.clone();
                 journal.start = 0;
                 // Later than what may be left of a transaction that was not finished, as in the kernel.
-                journal.sequence = self.replay().end.wrapping_add(1);
+                journal.sequence = match self.replay().faults.is_empty() {
+                    true => self.replay().end.wrapping_add(1),
+                    false => self.last_sequence()?.wrapping_add(1),
+                };
                 journal
             }
             Journal::Unusable(_) => {

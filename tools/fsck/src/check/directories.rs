@@ -61,11 +61,7 @@ impl Checker<'_> {
             return;
         };
         let (root, size, blocks) = (directory.root, directory.size, directory.blocks);
-        let walk = Walk {
-            who: Subject::Inode(ino),
-            kind: Kind::Directory,
-            owner: ino.0,
-        };
+        let walk = Walk::new(Subject::Inode(ino), Kind::Directory, ino.0);
         let mut sums = Sums::default();
         let nodes = self.walk(&walk, root, &mut |checker, leaf, _| {
             for index in 0..node::count(leaf) {

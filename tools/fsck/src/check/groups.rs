@@ -6,9 +6,9 @@ use cowfs_core::block::Block;
 use cowfs_core::btree::{node, Array, Root};
 use cowfs_core::ondisk::superblock::has_backup;
 use cowfs_core::ondisk::{group, header, Kind};
-use cowfs_core::space::inode_block_limit;
 use cowfs_core::space::inodes::InodeBlock;
 use cowfs_core::space::refcount::Counted;
+use cowfs_core::space::{inode_block_limit, tree_levels};
 use cowfs_core::store::Reader;
 use cowfs_core::units::{AgNumber, FsBlock};
 use cowfs_image::volume::Buf;
@@ -120,22 +120,10 @@ impl Checker<'_> {
             height: u8::try_from(header.u32(at + 8)).unwrap_or(u8::MAX),
         };
         let walk = Walk {
-            who: Subject::Group(ag),
-            kind,
-            owner: u64::from(ag.0),
+            home: Some(ag),
+            levels: tree_levels(&self.geometry) as usize,
+            ..Walk::new(Subject::Group(ag), kind, u64::from(ag.0))
         };
-        let in_group = self.geometry.locate(root.block).map(|(at, _)| at) == Some(ag);
-        if !root.block.is_null() && !in_group {
-            self.wrong(
-                walk.who,
-                format_args!(
-                    "{}: root in block {} outside the group",
-                    kind.name(),
-                    root.block
-                ),
-            );
-            return 0;
-        }
         self.walk(&walk, root, leaf)
     }
 

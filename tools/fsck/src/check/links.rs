@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cowfs_core::units::Ino;
 
 use super::inodes::{Fact, S_IFDIR};
-use super::Checker;
+use super::{Checker, Directory};
 use crate::report::Subject;
 
 impl Checker<'_> {
@@ -42,6 +42,10 @@ impl Checker<'_> {
                 format_args!("no directory entry leads to it, and it is not on the orphan list"),
             );
             return;
+        }
+        let filled = |directory: &Directory| !directory.root.is_empty();
+        if fact.found == 0 && !is_root && self.directories.get(&ino).is_some_and(filled) {
+            self.wrong(who, format_args!("has no name, but entries"));
         }
         let right = match self.directories.get(&ino) {
             Some(_) if fact.kind == S_IFDIR && fact.found == 0 && !is_root => 0,

@@ -89,7 +89,7 @@ struct Checker<'a> {
     out: &'a mut dyn Findings,
     usage: Usage,
     /// The byte of each group in the summary.
-    summary: Vec<u8>,
+    summary: Vec<Option<u8>>,
     groups: BTreeMap<AgNumber, Group>,
     inodes: Inodes,
     /// What is below each extent tree node.
@@ -161,6 +161,9 @@ impl Checker<'_> {
                     replay.transactions,
                     replay.blocks()
                 ));
+                for fault in &replay.faults {
+                    self.out.wrong(Subject::Journal, format_args!("{fault}"));
+                }
                 self.check_errno(sb.errno);
             }
             Journal::Unusable(error) => {

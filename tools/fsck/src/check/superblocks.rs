@@ -5,6 +5,7 @@
 use cowfs_core::block::Block;
 use cowfs_core::btree::{node, Array, Root};
 use cowfs_core::ondisk::{header, summary, superblock, volume, Geometry, Kind, Superblock};
+use cowfs_core::space::credits::ORPHAN_LEVELS;
 use cowfs_core::space::orphans::Orphan;
 use cowfs_core::store::Reader;
 use cowfs_core::units::{AgNumber, FsBlock};
@@ -50,7 +51,7 @@ impl Checker<'_> {
 
     pub(super) fn check_summary(&mut self) {
         let geometry = self.geometry.clone();
-        self.summary = vec![summary::UNUSED; geometry.ag_count as usize];
+        self.summary = vec![Some(summary::UNUSED); geometry.ag_count as usize];
         for n in 0..geometry.summary_blocks {
             let at = geometry.summary_start.add(u64::from(n));
             let buf = match self.volume.read(at, Kind::Summary) {
@@ -61,7 +62,7 @@ impl Checker<'_> {
                     let first = n * geometry.groups_per_summary();
                     let groups = self.summary.iter_mut().skip(first as usize);
                     for byte in groups.take(geometry.groups_per_summary() as usize) {
-                        *byte = u8::MAX;
+                        *byte = None;
                     }
                     continue;
                 }
@@ -69,7 +70,7 @@ impl Checker<'_> {
             for (slot, byte) in buf.bytes()[header::SIZE..].iter().enumerate() {
                 let ag = n as usize * geometry.groups_per_summary() as usize + slot;
                 match self.summary.get_mut(ag) {
-                    Some(to) => *to = *byte,
+                    Some(to) => *to = Some(*byte),
                     None if *byte != 0 => self.wrong(
                         Subject::Blocks(at, 1),
                         format_args!("has a byte for group {ag}, which does not exist"),
@@ -95,9 +96,8 @@ impl Checker<'_> {
             height: u8::try_from(buf.u32(volume::ORPHAN_ROOT + 8)).unwrap_or(u8::MAX),
         };
         let walk = Walk {
-            who: Subject::Volume,
-            kind: Kind::Orphan,
-            owner: 0,
+            levels: ORPHAN_LEVELS as usize,
+            ..Walk::new(Subject::Volume, Kind::Orphan, 0)
         };
         self.walk(&walk, root, &mut |checker, leaf, _| {
             for index in 0..node::count(leaf) {
@@ -121,6 +121,6 @@ impl Checker<'_> {
     pub(super) fn is_used(&self, ag: AgNumber) -> bool {
         self.summary
             .get(ag.0 as usize)
-            .is_some_and(|byte| *byte != summary::UNUSED)
+            .is_some_and(|byte| *byte != Some(summary::UNUSED))
     }
 }

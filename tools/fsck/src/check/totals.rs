@@ -4,7 +4,7 @@
 
 use cowfs_core::block::Block;
 use cowfs_core::ondisk::{group, summary, Kind};
-use cowfs_core::space::{room, usable};
+use cowfs_core::space::{room, total_reserve, usable};
 use cowfs_core::store::Reader;
 use cowfs_core::units::{AgBlock, AgNumber};
 
@@ -52,6 +52,15 @@ impl Checker<'_> {
                 format_args!("counts {counted_free} free blocks, but the groups have {free}"),
             );
         }
+        let reserve = total_reserve(&self.geometry);
+        if free < reserve {
+            self.wrong(
+                Subject::Volume,
+                format_args!(
+                    "{free} blocks are free, but {reserve} belong to the groups' own trees"
+                ),
+            );
+        }
         let inodes = self.outcome.inodes;
         if counted_inodes != inodes {
             self.wrong(
@@ -65,8 +74,8 @@ impl Checker<'_> {
         let right = summary::class(room(&self.geometry, ag, free, tree_blocks));
         match self.summary.get(ag.0 as usize) {
             // The summary block could not be read.
-            None | Some(&u8::MAX) => {}
-            Some(&byte) if byte != right => self.wrong(
+            None | Some(None) => {}
+            Some(&Some(byte)) if byte != right => self.wrong(
                 Subject::Group(ag),
                 format_args!("the summary's byte is {byte}, where {right} belongs"),
             ),

@@ -9,7 +9,7 @@ use cowfs_core::block::Block;
 use cowfs_core::btree::{node, Array, Root, MAX_HEIGHT};
 use cowfs_core::ondisk::{header, Kind};
 use cowfs_core::store::Reader;
-use cowfs_core::units::FsBlock;
+use cowfs_core::units::{AgNumber, FsBlock};
 use cowfs_image::volume::Buf;
 
 use super::Checker;
@@ -41,6 +41,23 @@ pub struct Walk {
     pub kind: Kind,
     /// What its nodes must name as their owner.
     pub owner: u64,
+    /// The group its nodes must be in, if not any.
+    pub home: Option<AgNumber>,
+    /// Most levels it may have.
+    pub levels: usize,
+}
+
+impl Walk {
+    /// A tree of any size and anywhere.
+    pub fn new(who: Subject, kind: Kind, owner: u64) -> Self {
+        Walk {
+            who,
+            kind,
+            owner,
+            home: None,
+            levels: MAX_HEIGHT,
+        }
+    }
 }
 
 impl Checker<'_> {
@@ -131,6 +148,17 @@ impl Checker<'_> {
         if !self.root_is_sound(walk.who, walk.kind, root) || root.height == 0 {
             return 0;
         }
+        if usize::from(root.height) > walk.levels {
+            self.wrong(
+                walk.who,
+                format_args!(
+                    "{}: height {} of at most {}",
+                    walk.kind.name(),
+                    root.height,
+                    walk.levels
+                ),
+            );
+        }
         self.descend(
             walk,
             root.block,
@@ -148,8 +176,15 @@ impl Checker<'_> {
         range: Range,
         leaf: &mut dyn FnMut(&mut Self, &Buf, Range),
     ) -> u64 {
-        let Walk { who, kind, owner } = *walk;
+        let Walk {
+            who, kind, owner, ..
+        } = *walk;
         if !self.address_is_sound(who, kind, at) {
+            return 0;
+        }
+        let home = self.geometry.locate(at).map(|(ag, _)| ag);
+        if walk.home.is_some() && walk.home != home {
+            self.wrong(who, format_args!("{} {at}: outside the group", kind.name()));
             return 0;
         }
         if !self.usage.claim(at) {

@@ -15,6 +15,7 @@ use cowfs_core::btree::{Array, Root, MAX_HEIGHT};
 use cowfs_core::error::Result;
 use cowfs_core::ondisk::superblock::has_backup;
 use cowfs_core::ondisk::{group, header, summary, volume, Geometry, Kind};
+use cowfs_core::space::credits::ORPHAN_LEVELS;
 use cowfs_core::space::inodes::InodeBlock;
 use cowfs_core::space::orphans::Orphan;
 use cowfs_core::store::{Reader, Transaction};
@@ -45,6 +46,11 @@ impl Own {
             nodes: Vec::new(),
             sound: true,
         }
+    }
+
+    /// A group's tree is in the group, that of orphans anywhere.
+    fn may_be_in(&self, ag: AgNumber) -> bool {
+        self.kind == Kind::Orphan || self.owner == u64::from(ag.0)
     }
 }
 
@@ -314,7 +320,8 @@ impl Repair<'_> {
         // The record that is always there.
         let begins_well = root.is_empty() || found.first() == Some(&Ino(0));
         self.orphans = found.into_iter().filter(|ino| ino.0 != 0).collect();
-        self.orphans_sound = tree.sound && begins_well && !reserved;
+        let low = u32::from(root.height) <= ORPHAN_LEVELS;
+        self.orphans_sound = tree.sound && low && begins_well && !reserved;
         self.orphan_nodes = tree.nodes;
     }
 
@@ -336,7 +343,7 @@ impl Repair<'_> {
             let sound = read.ok().filter(|buf| {
                 node::level(buf) == level
                     && buf.u64(header::OWNER) == tree.owner
-                    && self.geometry.in_one_group(at, 1)
+                    && self.group_of(at).is_some_and(|ag| tree.may_be_in(ag))
                     && first_and_last(buf).is_some_and(|(a, b)| a >= from && b < to)
                     && met.insert(at)
             });

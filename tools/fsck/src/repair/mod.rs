@@ -111,7 +111,7 @@ struct Repair<'a> {
 /// Why it cannot be done; what is staged is worth nothing then.
 pub fn repair(volume: &Volume, out: &mut dyn Findings) -> Result {
     let mut repair = Repair::new(volume, out);
-    repair.superblocks();
+    repair.journal();
     repair.find_orphans();
     repair.find_groups()?;
     repair.inodes()?;
@@ -178,11 +178,17 @@ impl<'a> Repair<'a> {
     }
 
     /// What [`Volume::write_out`] does beyond what is staged.
-    fn superblocks(&mut self) {
+    fn journal(&mut self) {
         if let Journal::Unusable(_) = self.volume.journal() {
             self.lost(
                 Subject::Journal,
                 format_args!("made anew; what it held is lost"),
+            );
+        }
+        if !self.volume.replay().faults.is_empty() {
+            self.lost(
+                Subject::Journal,
+                format_args!("replayed as far as it is sound; the rest of it is lost"),
             );
         }
     }

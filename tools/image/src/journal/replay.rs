@@ -14,6 +14,10 @@
 //!
 //! Damage is told from a torn end as the kernel tells it: a bad checksum is the end of the log when
 //! the commit block behind it is older than the one before (a leftover), and damage otherwise.
+//!
+//! The kernel refuses a damaged log, but here what is sound of it counts: of a damaged data block an
+//! older copy, or what is at home; and where a transaction cannot be told from its blocks, all those
+//! before it.
 
 use std::collections::HashMap;
 use std::io;
@@ -65,6 +69,8 @@ pub struct Replay {
     pub revoked: u64,
     /// The number of the first transaction that is not in the log, or not all of it.
     pub end: u32,
+    /// What is wrong with the log: the kernel would refuse to mount.
+    pub faults: Vec<JournalError>,
 }
 
 /// One block of the log, of the transaction `sequence`.
@@ -89,66 +95,134 @@ pub struct Tag {
 impl Replay {
     /// Reads the log that `sb` describes. `may_change` says whether a transaction may change the
     /// block with this address.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged`, `Outside`, `Io`: the kernel would refuse to mount.
-    pub fn run(
-        sb: &JournalSuperblock,
-        log: &impl Log,
-        may_change: impl Fn(u64) -> bool,
-    ) -> Result<Replay, JournalError> {
+    pub fn run(sb: &JournalSuperblock, log: &impl Log, may_change: impl Fn(u64) -> bool) -> Replay {
         let mut replay = Replay::default();
         if sb.start == 0 {
             replay.end = sb.sequence;
-            return Ok(replay);
+            return replay;
         }
-        let end = scan(sb, log)?;
-        replay.end = end;
-        replay.transactions = end.wrapping_sub(sb.sequence);
+        replay.end = replay.scan(sb, log);
+        replay.transactions = replay.end.wrapping_sub(sb.sequence);
 
         let mut revoked = HashMap::new();
-        let mut walk = Walk::new(sb, log);
-        while walk.sequence != end {
-            let Some(block) = walk.next()? else { break };
+        replay.each(sb, log, |_, walk, block| {
             if block.kind == REVOKE {
-                let homes = revocations(&block.bytes)
-                    .ok_or(JournalError::Damaged(block.at, "bad size of revoke block"))?;
-                for home in homes {
+                for home in revocations(&block.bytes).into_iter().flatten() {
                     // Sequences only grow during the walk: the newest wins.
                     revoked.insert(home, block.sequence);
                 }
             }
-        }
+            walk.step(block)
+        });
+        replay.each(sb, log, |replay, walk, block| {
+            if block.kind == DESCRIPTOR {
+                replay.note(walk, block, &revoked, &may_change);
+            }
+            walk.step(block)
+        });
+        replay
+    }
 
+    /// Finds the number of the first transaction that is not in the log, or not all of it, or that
+    /// is damaged such that its blocks cannot be told.
+    fn scan(&mut self, sb: &JournalSuperblock, log: &impl Log) -> u32 {
+        let seed = sb.checksum_seed();
         let mut walk = Walk::new(sb, log);
-        while walk.sequence != end {
-            let Some(block) = walk.next()? else { break };
-            if block.kind != DESCRIPTOR {
+        let mut last_commit = 0;
+        // What is wrong with this transaction; it does not matter if it was not committed.
+        let mut suspect = None;
+        loop {
+            let sequence = walk.sequence;
+            let block = match walk.look() {
+                Ok(Some(block)) => block,
+                Ok(None) => return sequence,
+                Err(fault) => {
+                    self.faults.push(fault);
+                    return sequence;
+                }
+            };
+            let sound = match block.kind {
+                COMMIT => commit_is_sound(&block.bytes, seed),
+                _ => tail_is_sound(&block.bytes, seed),
+            };
+            if !sound {
+                suspect.get_or_insert((block.at, "bad checksum in a committed transaction"));
+            } else if block.kind == REVOKE && revocations(&block.bytes).is_none() {
+                suspect.get_or_insert((block.at, "bad size of revoke block"));
+            }
+            if block.kind == COMMIT {
+                let time = be64(&block.bytes, COMMIT_SECONDS);
+                match suspect {
+                    None => last_commit = time,
+                    // A leftover of an earlier life of the journal.
+                    Some(_) if time < last_commit => return sequence,
+                    Some((at, why)) => {
+                        self.faults.push(JournalError::Damaged(at, why));
+                        return sequence;
+                    }
+                }
+            }
+            if let Err(fault) = walk.step(&block) {
+                self.faults.push(fault);
+                return sequence;
+            }
+        }
+    }
+
+    /// Has `f` see the blocks of the committed transactions, one after the other, and step over them.
+    fn each<L: Log>(
+        &mut self,
+        sb: &JournalSuperblock,
+        log: &L,
+        mut f: impl FnMut(&mut Self, &mut Walk<'_, L>, &Block) -> Result<(), JournalError>,
+    ) {
+        let mut walk = Walk::new(sb, log);
+        while walk.sequence != self.end {
+            let step = match walk.look() {
+                Ok(Some(block)) => f(self, &mut walk, &block),
+                Ok(None) => break,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = step {
+                self.faults.push(fault);
+                break;
+            }
+        }
+    }
+
+    /// Notes where the data blocks behind the descriptor `block` are, those that are sound.
+    fn note<L: Log>(
+        &mut self,
+        walk: &Walk<'_, L>,
+        block: &Block,
+        revoked: &HashMap<u64, u32>,
+        may_change: &impl Fn(u64) -> bool,
+    ) {
+        let mut at = walk.after(block.at);
+        for tag in tags(&block.bytes) {
+            let copy = at;
+            at = walk.after(at);
+            if revoked
+                .get(&tag.home)
+                .is_some_and(|by| !is_after(block.sequence, *by))
+            {
+                self.revoked += 1;
                 continue;
             }
-            let mut at = walk.after(block.at);
-            for tag in tags(&block.bytes) {
-                let copy = at;
-                at = walk.after(at);
-                if revoked
-                    .get(&tag.home)
-                    .is_some_and(|by| !is_after(block.sequence, *by))
-                {
-                    replay.revoked += 1;
+            let fault = match walk.data_checksum(copy, block.sequence) {
+                Err(fault) => fault,
+                Ok(sum) if sum != tag.checksum => {
+                    JournalError::Damaged(copy, "bad checksum of a data block")
+                }
+                Ok(_) if !may_change(tag.home) => JournalError::Outside(block.at, tag.home),
+                Ok(_) => {
+                    let escaped = tag.flags & TAG_ESCAPED != 0;
+                    self.copies.insert(tag.home, Copy { at: copy, escaped });
                     continue;
                 }
-                if tag.checksum != walk.data_checksum(copy, block.sequence)? {
-                    return Err(JournalError::Damaged(copy, "bad checksum of a data block"));
-                }
-                if !may_change(tag.home) {
-                    return Err(JournalError::Outside(block.at, tag.home));
-                }
-                let escaped = tag.flags & TAG_ESCAPED != 0;
-                replay.copies.insert(tag.home, Copy { at: copy, escaped });
-            }
+            };
+            self.faults.push(fault);
         }
-        Ok(replay)
     }
 
     /// Number of blocks the replay changes.
@@ -226,7 +300,12 @@ impl<'a, L: Log> Walk<'a, L> {
         }
     }
 
-    fn step(&mut self, blocks: u32) -> Result<(), JournalError> {
+    /// Goes to what follows `block`, and to the next transaction if it is a commit block.
+    fn step(&mut self, block: &Block) -> Result<(), JournalError> {
+        let blocks = match block.kind {
+            DESCRIPTOR => 1 + tags(&block.bytes).count() as u32,
+            _ => 1,
+        };
         for _ in 0..blocks {
             self.next = self.after(self.next);
         }
@@ -234,25 +313,22 @@ impl<'a, L: Log> Walk<'a, L> {
         if self.passed > self.sb.blocks - self.sb.first {
             return Err(JournalError::Damaged(self.next, "the log has no end"));
         }
+        if block.kind == COMMIT {
+            self.sequence = self.sequence.wrapping_add(1);
+        }
         Ok(())
     }
 
-    /// The next descriptor, revoke or commit block of the expected transaction.
-    fn next(&mut self) -> Result<Option<Block>, JournalError> {
+    /// The descriptor, revoke or commit block here, if it is of the expected transaction.
+    fn look(&self) -> Result<Option<Block>, JournalError> {
         let at = self.next;
         let bytes = self.read(at)?;
         let (magic, kind, sequence) = (be32(&bytes, 0), be32(&bytes, 4), be32(&bytes, 8));
         if magic != MAGIC || sequence != self.sequence {
             return Ok(None);
         }
-        match kind {
-            DESCRIPTOR => self.step(1 + tags(&bytes).count() as u32)?,
-            REVOKE => self.step(1)?,
-            COMMIT => {
-                self.step(1)?;
-                self.sequence = self.sequence.wrapping_add(1);
-            }
-            _ => return Ok(None),
+        if !matches!(kind, DESCRIPTOR | REVOKE | COMMIT) {
+            return Ok(None);
         }
         Ok(Some(Block {
             at,
@@ -304,45 +380,6 @@ pub fn revocations(bytes: &[u8]) -> Option<impl Iterator<Item = u64> + '_> {
             .filter(move |at| at + 8 <= used)
             .map(|at| be64(bytes, at)),
     )
-}
-
-/// The number of the first transaction that is not in the log, or not all of it.
-fn scan(sb: &JournalSuperblock, log: &impl Log) -> Result<u32, JournalError> {
-    let seed = sb.checksum_seed();
-    let mut walk = Walk::new(sb, log);
-    let mut last_commit = 0;
-    // The first block of this transaction with a bad checksum.
-    let mut suspect = None;
-    loop {
-        let sequence = walk.sequence;
-        let Some(block) = walk.next()? else {
-            return Ok(sequence);
-        };
-        match block.kind {
-            COMMIT => {
-                let time = be64(&block.bytes, COMMIT_SECONDS);
-                if suspect.is_none() && !commit_is_sound(&block.bytes, seed) {
-                    suspect = Some(block.at);
-                }
-                match suspect {
-                    None => last_commit = time,
-                    // A leftover of an earlier life of the journal.
-                    Some(_) if time < last_commit => return Ok(sequence),
-                    Some(at) => {
-                        return Err(JournalError::Damaged(
-                            at,
-                            "bad checksum in a committed transaction",
-                        ))
-                    }
-                }
-            }
-            _ => {
-                if suspect.is_none() && !tail_is_sound(&block.bytes, seed) {
-                    suspect = Some(block.at);
-                }
-            }
-        }
-    }
 }
 
 /// Checks the checksum at the end of a descriptor or revoke block.

@@ -2,8 +2,10 @@
 
 //! Tests of replay: logs made by hand, sound, torn and hostile.
 
+use std::io;
+
 use super::testlog::TestLog;
-use super::{write, JournalError, Replay, MAGIC};
+use super::{write, JournalError, Log, Replay, MAGIC};
 
 const SIZE: u32 = 1024;
 const BLOCKS: u32 = 1024;
@@ -12,13 +14,31 @@ fn filled(byte: u8) -> Vec<u8> {
     vec![byte; SIZE as usize]
 }
 
-fn run(log: &TestLog) -> Result<Replay, JournalError> {
+fn salvage(log: &TestLog) -> Replay {
     Replay::run(&log.sb, log, |home| home < 1 << 40)
+}
+
+/// The replay of a log without faults.
+fn run(log: &TestLog) -> Replay {
+    let replay = salvage(log);
+    assert_eq!(replay.faults, []);
+    replay
+}
+
+/// What is wrong with a log: one thing only.
+fn fault(log: &TestLog) -> JournalError {
+    let mut faults = salvage(log).faults;
+    let fault = faults.pop().expect("sound");
+    assert_eq!(faults, []);
+    fault
 }
 
 /// What `home` holds after the replay, if the replay changes it.
 fn after(log: &TestLog, home: u64) -> Option<Vec<u8>> {
-    let replay = run(log).unwrap();
+    content(log, &run(log), home)
+}
+
+fn content(log: &TestLog, replay: &Replay, home: u64) -> Option<Vec<u8>> {
     let mut to = filled(0);
     replay.read(log, home, &mut to).unwrap().then_some(to)
 }
@@ -29,7 +49,7 @@ fn an_empty_log_changes_nothing() {
     log.data(&[(7, filled(7))]);
     log.commit();
     log.sb.start = 0;
-    assert_eq!(run(&log).unwrap().blocks(), 0);
+    assert_eq!(run(&log).blocks(), 0);
 }
 
 #[test]
@@ -40,7 +60,7 @@ fn the_newest_copy_wins() {
     log.data(&[(8, filled(4))]);
     log.data(&[(9, filled(5))]);
     log.commit();
-    let replay = run(&log).unwrap();
+    let replay = run(&log);
     assert_eq!((replay.transactions, replay.blocks()), (2, 3));
     assert_eq!(after(&log, 7), Some(filled(1)));
     assert_eq!(after(&log, 8), Some(filled(4)));
@@ -79,7 +99,7 @@ fn a_revoked_block_keeps_only_later_copies() {
     assert_eq!(after(&log, 7), None);
     assert_eq!(after(&log, 8), Some(filled(4)));
     assert_eq!(after(&log, 9), Some(filled(3)));
-    assert_eq!(run(&log).unwrap().revoked, 2);
+    assert_eq!(run(&log).revoked, 2);
 }
 
 #[test]
@@ -153,11 +173,11 @@ fn damage_in_a_committed_transaction_is_reported() {
     let descriptor = sound.data(&[(7, filled(1))]);
     let revoke = sound.revoke(&[9]);
     let commit = sound.commit();
-    assert!(run(&sound).is_ok());
+    run(&sound);
     for at in [descriptor, descriptor + 1, revoke] {
         let mut log = sound.clone();
         log.blocks[at as usize][100] ^= 1;
-        let error = run(&log).unwrap_err();
+        let error = fault(&log);
         assert!(
             matches!(error, JournalError::Damaged(block, _) if block == at),
             "{error}"
@@ -165,7 +185,76 @@ fn damage_in_a_committed_transaction_is_reported() {
     }
     let mut log = sound.clone();
     log.blocks[commit as usize][52] ^= 1;
-    assert!(matches!(run(&log), Err(JournalError::Damaged(at, _)) if at == commit));
+    assert!(matches!(fault(&log), JournalError::Damaged(at, _) if at == commit));
+}
+
+#[test]
+fn of_a_damaged_data_block_an_older_copy_counts() {
+    let mut log = TestLog::new(SIZE, BLOCKS, 1, 1);
+    log.data(&[(7, filled(1))]);
+    log.commit();
+    let descriptor = log.data(&[(7, filled(2)), (8, filled(3)), (9, filled(4))]);
+    log.commit();
+    log.data(&[(10, filled(5))]);
+    log.commit();
+    for copy in [1, 2] {
+        log.blocks[(descriptor + copy) as usize][100] ^= 1;
+    }
+    let replay = salvage(&log);
+    assert_eq!((replay.transactions, replay.faults.len()), (3, 2));
+    assert_eq!(content(&log, &replay, 7), Some(filled(1)));
+    assert_eq!(content(&log, &replay, 8), None);
+    assert_eq!(content(&log, &replay, 9), Some(filled(4)));
+    assert_eq!(content(&log, &replay, 10), Some(filled(5)));
+}
+
+#[test]
+fn what_came_before_a_damaged_transaction_counts() {
+    let mut sound = TestLog::new(SIZE, BLOCKS, 1, 1);
+    sound.data(&[(7, filled(1)), (8, filled(1))]);
+    sound.commit();
+    let descriptor = sound.data(&[(7, filled(2))]);
+    let revoke = sound.revoke(&[8]);
+    let commit = sound.commit();
+    sound.data(&[(7, filled(3))]);
+    sound.commit();
+    for at in [descriptor, revoke, commit] {
+        let mut log = sound.clone();
+        log.blocks[at as usize][52] ^= 1;
+        let replay = salvage(&log);
+        assert_eq!((replay.transactions, replay.faults.len()), (1, 1));
+        assert_eq!(content(&log, &replay, 7), Some(filled(1)));
+        assert_eq!(content(&log, &replay, 8), Some(filled(1)));
+    }
+}
+
+/// A log on a device with a block that cannot be read.
+struct Failing<'a>(&'a TestLog, u32);
+
+impl Log for Failing<'_> {
+    fn read(&self, block: u32, to: &mut [u8]) -> io::Result<()> {
+        match block == self.1 {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => self.0.read(block, to),
+        }
+    }
+}
+
+#[test]
+fn a_block_that_cannot_be_read_is_as_good_as_damaged() {
+    let mut log = TestLog::new(SIZE, BLOCKS, 1, 1);
+    log.data(&[(7, filled(1))]);
+    log.commit();
+    let descriptor = log.data(&[(7, filled(2)), (8, filled(3))]);
+    log.commit();
+    for (bad, transactions, at_8) in [(descriptor, 1, None), (descriptor + 1, 2, Some(filled(3)))] {
+        let failing = Failing(&log, bad);
+        let replay = Replay::run(&log.sb, &failing, |_| true);
+        assert!(matches!(replay.faults[..], [JournalError::Io(at, _)] if at == bad));
+        assert_eq!(replay.transactions, transactions);
+        assert_eq!(content(&log, &replay, 7), Some(filled(1)));
+        assert_eq!(content(&log, &replay, 8), at_8);
+    }
 }
 
 #[test]
@@ -191,7 +280,7 @@ fn many_tags_fill_many_descriptors() {
         log.data(&blocks);
     }
     log.commit();
-    let replay = run(&log).unwrap();
+    let replay = run(&log);
     assert_eq!(replay.blocks(), 900);
     let mut to = filled(0);
     for home in 0..900u64 {
@@ -207,8 +296,8 @@ fn a_log_that_chases_its_tail_ends() {
         log.revoke(&[7]);
     }
     assert!(matches!(
-        run(&log),
-        Err(JournalError::Damaged(_, "the log has no end"))
+        fault(&log),
+        JournalError::Damaged(_, "the log has no end")
     ));
 }
 
@@ -217,7 +306,7 @@ fn a_change_outside_the_volume_is_refused() {
     let mut log = TestLog::new(SIZE, BLOCKS, 1, 1);
     log.data(&[(1 << 41, filled(1))]);
     log.commit();
-    assert_eq!(run(&log).unwrap_err(), JournalError::Outside(1, 1 << 41));
+    assert_eq!(fault(&log), JournalError::Outside(1, 1 << 41));
 }
 
 #[test]
@@ -231,10 +320,7 @@ fn a_revoke_block_of_impossible_size_is_damage() {
         log.blocks[revoke][end..].fill(0);
         let sum = cowfs_core::platform::crc32c(log.sb.checksum_seed(), &log.blocks[revoke]);
         log.blocks[revoke][end..].copy_from_slice(&sum.to_be_bytes());
-        assert!(
-            matches!(run(&log), Err(JournalError::Damaged(1, _))),
-            "{used}"
-        );
+        assert!(matches!(fault(&log), JournalError::Damaged(1, _)), "{used}");
     }
 }
 
@@ -267,7 +353,7 @@ fn a_transaction_written_is_read_back() {
         })
         .unwrap();
         assert_eq!(put, write::log_blocks(SIZE as usize, count));
-        let replay = Replay::run(&log.sb, &log, |_| true).unwrap();
+        let replay = Replay::run(&log.sb, &log, |_| true);
         assert_eq!((replay.transactions, replay.blocks()), (1, count));
         assert_eq!(replay.end, 78);
         for (n, block) in contents.iter().enumerate() {
