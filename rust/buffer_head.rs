@@ -88,13 +88,14 @@ impl BufferHead {
     ///
     /// Fails with `EIO` if it cannot be read or does not exist. May sleep.
     pub fn bread<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Result<Self> {
-        // SAFETY: `sb` is a valid super block; the function returns null or a new reference.
-        unsafe { Self::from_raw(bindings::sb_bread(sb.as_raw(), block)) }.ok_or(EIO)
+        let buffer = Self::getblk(sb, block)?;
+        buffer.read()?;
+        Ok(buffer)
     }
 
     /// As [`BufferHead::bread`], while the file system is being mounted.
     pub fn bread_new<F: FileSystem>(sb: &NewSuperBlock<'_, F>, block: u64) -> Result<Self> {
-        // SAFETY: As for `bread`.
+        // SAFETY: `sb` is a valid super block; the function returns null or a new reference.
         unsafe { Self::from_raw(bindings::sb_bread(sb.as_raw(), block)) }.ok_or(EIO)
     }
 
@@ -102,7 +103,7 @@ impl BufferHead {
     ///
     /// Fails with `EIO` if there is no such block. May sleep.
     pub fn getblk<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Result<Self> {
-        // SAFETY: As for `bread`.
+        // SAFETY: As for `bread_new`.
         unsafe { Self::from_raw(bindings::sb_getblk(sb.as_raw(), block)) }.ok_or(EIO)
     }
 
@@ -227,7 +228,17 @@ impl BufferHead {
     }
 
     /// Reads the content from disk unless it is valid already. Sleeps.
+    ///
+    /// Content that could not be written to its place counts as valid: what is there is older.
     pub fn read(&self) -> Result {
+        if self.uptodate() {
+            return Ok(());
+        }
+        if self.write_error() {
+            self.set_state(bindings::bh_state_bits_BH_Uptodate);
+            return Ok(());
+        }
+        self.clear_verified();
         if !self.test_state(bindings::bh_state_bits_BH_Mapped) {
             return Err(EIO);
         }

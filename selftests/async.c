@@ -2,6 +2,7 @@
 /*
  * Asynchronous direct I/O by Linux AIO and io_uring, and RWF_NOWAIT.
  */
+#include "dm.h"
 #include "fixture.h"
 #include "writer.h"
 
@@ -152,6 +153,122 @@ TEST_F(fs, nowait)
 	EXPECT_TRUE(holds_by_all_ways("f", 1, 8 * b, 8 * b));
 	EXPECT_TRUE(holds_by_all_ways("src", 1, 0, 16 * b));
 	close(src);
+	close(fd);
+}
+
+/* A file whose first block is its own, the second shared with another. */
+static int half_shared(off_t b)
+{
+	int src = make_file("src", 1, 16 * b), fd = open("f", O_CREAT | O_RDWR | O_DIRECT, 0644);
+
+	if (src < 0 || clone_file(fd, src) || put(fd, 2, 0, b) || fsync(fd)) {
+		close(fd);
+		fd = -1;
+	}
+	close(src);
+	return fd;
+}
+
+/* Where only a part can be done without waiting, nothing is. */
+TEST_F(fs, nowait_half_in_place)
+{
+	const off_t b = self->blk;
+	char *buf = aligned(2 * b);
+	struct iovec vec = { buf, 2 * b };
+	int fd = half_shared(b);
+
+	ASSERT_OK(fd);
+	fill(buf, 2 * b, 3, 0);
+	EXPECT_ERRNO(EAGAIN, pwritev2(fd, &vec, 1, 0, RWF_NOWAIT));
+	EXPECT_TRUE(holds_by_all_ways("f", 2, 0, b));
+	EXPECT_TRUE(holds_by_all_ways("f", 1, b, b));
+	free(buf);
+	close(fd);
+}
+
+/* A write of parts of blocks, of which only the first is the file's own. */
+TEST_F(fs, parts_of_blocks_half_in_place)
+{
+	const off_t b = self->blk;
+
+	for (int i = 0; i < 2; i++) {
+		struct writer w;
+		int fd = half_shared(b);
+
+		ASSERT_OK(fd);
+		ASSERT_EQ(0, writer_start(&w, i ? BY_URING : BY_AIO, fd, 3, 512, b));
+		ASSERT_TRUE(eventually(done, &w));
+		EXPECT_EQ(b, w.result);
+		writer_end(&w);
+		close(fd);
+		EXPECT_TRUE(holds_by_all_ways("f", 2, 0, 512));
+		EXPECT_TRUE(holds_by_all_ways("f", 3, 512, b));
+		EXPECT_TRUE(holds_by_all_ways("f", 1, 512 + b, b - 512));
+		ASSERT_OK(unlink("f"));
+		ASSERT_OK(unlink("src"));
+	}
+}
+
+/* Let writes wait below the file system, but not reads. */
+static int slow_writes(void)
+{
+	struct dm_target t = { .sectors = dm_sectors(), .type = "delay" };
+
+	snprintf(t.params, sizeof(t.params), "%s 0 0 %s 0 3600000", dm_number(NULL), dm_number(NULL));
+	return dm_load("scratch", &t, 1);
+}
+
+static bool submitted(void *arg)
+{
+	return writer_submitted(arg);
+}
+
+static bool done_or_waits(void *arg)
+{
+	struct writer *w = arg;
+	char path[64], text[256], *state;
+	FILE *f;
+
+	if (writer_done(w))
+		return true;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)w->tid);
+	f = fopen(path, "r");
+	if (!f || !fgets(text, sizeof(text), f))
+		text[0] = 0;
+	if (f)
+		fclose(f);
+	state = strrchr(text, ')');
+	return state && state[1] && state[2] == 'D';
+}
+
+/*
+ * A sector is being written. A write that goes through the page cache does not bring back
+ * what was in the block before.
+ */
+TEST_F(fs, sector_beside_a_write_through_the_cache)
+{
+	const off_t b = self->blk;
+	struct writer one, other;
+	int fd = half_shared(b);
+
+	ASSERT_OK(fd);
+	ASSERT_EQ(0, slow_writes());
+	ASSERT_EQ(0, writer_start(&one, BY_AIO, fd, 3, 0, 512));
+	EXPECT_TRUE(eventually(submitted, &one));
+	ASSERT_EQ(0, writer_start(&other, BY_PWRITE, fd, 4, b - 512, 1024));
+	EXPECT_TRUE(eventually(done_or_waits, &other));
+	struct dm_target t = dm_linear(0, dm_sectors(), NULL);
+	ASSERT_EQ(0, dm_load("scratch", &t, 1));
+	EXPECT_TRUE(eventually(done, &one));
+	EXPECT_TRUE(eventually(done, &other));
+	EXPECT_EQ(512, one.result);
+	EXPECT_EQ(1024, other.result);
+	writer_end(&one);
+	writer_end(&other);
+	EXPECT_OK(fsync(fd));
+	EXPECT_TRUE(holds_by_all_ways("f", 3, 0, 512));
+	EXPECT_TRUE(holds_by_all_ways("f", 2, 512, b - 1024));
+	EXPECT_TRUE(holds_by_all_ways("f", 4, b - 512, 1024));
 	close(fd);
 }
 

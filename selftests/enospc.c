@@ -350,6 +350,43 @@ TEST_F(fs, clones_cut_when_full)
 	EXPECT_TRUE(space_came_back());
 }
 
+/* Writes here and there split what is preallocated: not at the cost of what was accepted. */
+TEST_F(fs, preallocated_blocks_written_here_and_there_when_full)
+{
+	enum { PAGES = 16 };
+	const off_t b = self->blk;
+	int src = open("src", O_CREAT | O_RDWR | O_DIRECT, 0644), other, fd;
+	off_t size, at;
+	struct statvfs st;
+
+	free_before = free_bytes();
+	ASSERT_EQ(0, statvfs(".", &st));
+	size = (off_t)st.f_bavail / 10 * 9 * b;
+	UNLESS_SUPPORTED(fallocate(src, 0, 0, size));
+	other = open("other", O_CREAT | O_RDWR, 0644);
+	ASSERT_TRUE(take_all(other, b));
+	ASSERT_OK(ftruncate(other, size_of(other) - 2 * PAGES * b));
+	sync();
+	fd = open("f", O_CREAT | O_RDWR, 0644);
+	ASSERT_OK(put(fd, 2, 0, PAGES * b));
+	for (at = 0; at < size; at += 2 * b) {
+		if (put(src, 1, at, b)) {
+			EXPECT_EQ(ENOSPC, errno);
+			break;
+		}
+	}
+	EXPECT_OK(fsync(fd));
+	drop_pages(fd);
+	EXPECT_TRUE(holds(fd, 2, 0, PAGES * b));
+	for (off_t i = 0; i < at; i += 2 * b)
+		ASSERT_TRUE(holds(src, 1, i, b));
+	close(src);
+	close(fd);
+	close(other);
+	ASSERT_OK(unlink("src"));
+	EXPECT_TRUE(space_came_back());
+}
+
 TEST_F(fs, preallocated_space_is_there)
 {
 	const off_t size = 4 << 20;

@@ -102,6 +102,7 @@ TEST_F(volume, nothing_works_afterwards)
 	EXPECT_ERRNO(EIO, pwrite(fd, buf, b, 0));
 	EXPECT_ERRNO(EIO, pwrite(direct, buf, b, 0));
 	EXPECT_ERRNO(EIO, fsync(fd));
+	EXPECT_ERRNO(EIO, syncfs(top));
 	EXPECT_ERRNO(EIO, fallocate(fd, 0, 8 * b, b));
 	EXPECT_ERRNO(EIO, ftruncate(fd, b));
 	EXPECT_ERRNO(EIO, clone_file(clone, fd));

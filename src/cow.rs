@@ -135,6 +135,19 @@ pub(crate) fn cover(view: &View<'_>, map: &mut Map) -> CoreResult {
     }
 }
 
+/// Whether a write to preallocated blocks is accepted: each that is not beside the one before splits an extent, for
+/// which nobody promised nodes.
+///
+/// # Errors
+///
+/// `NoSpace`: the volume is full, and too much was taken for such nodes.
+pub(crate) fn may_convert(view: &View<'_>) -> CoreResult {
+    match view.volume().space.is_overdrawn() {
+        true => Err(Error::NoSpace),
+        false => Ok(()),
+    }
+}
+
 /// Returns what is promised beyond need, and notes whether the inode still has anything staged.
 pub(crate) fn settle(inode: &Inode, map: &mut Map) {
     let volume = inode.sb().info();

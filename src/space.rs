@@ -13,6 +13,10 @@
 //! A promise is a number: blocks that were taken off `available` for somebody. [`Promise`] returns
 //! what is left of it when dropped; an inode that keeps one across calls stores the number
 //! ([`Promise::keep`]) and takes it up again later ([`Space::kept`]).
+//!
+//! Some blocks are kept from everybody, the slack: on a full volume names are removed with them, and the
+//! nodes found that preallocated blocks take when they are written here and there. When half of it is gone,
+//! no more such writes are accepted, so that nobody uses up what others were promised.
 
 use crate::groups::Groups;
 use crate::libcowfs::ondisk::Geometry;
@@ -25,6 +29,9 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Mutex;
+
+/// The most blocks kept from everybody.
+const MOST_SLACK: u64 = 1024;
 
 /// Blocks that were freed on disk by one transaction: they become available when it is committed.
 #[derive(Default)]
@@ -69,6 +76,17 @@ impl Space {
     /// The number of blocks that can be promised.
     pub(crate) fn available(&self) -> u64 {
         self.available.load(Relaxed).max(0) as u64
+    }
+
+    /// Blocks kept from everybody.
+    pub(crate) fn slack(&self) -> u64 {
+        (self.geometry.blocks / 256).min(MOST_SLACK)
+    }
+
+    /// Whether half of the slack is gone.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        let half = i64::try_from(self.slack() / 2).unwrap_or(i64::MAX);
+        self.available.load(Relaxed) < -half
     }
 
     /// The number of blocks that become available with the next commits.
@@ -176,6 +194,11 @@ impl Promise<'_> {
             self.space.take(blocks - self.blocks);
         }
         self.blocks = self.blocks.saturating_sub(blocks);
+    }
+
+    /// The blocks that are left.
+    pub(crate) fn left(&self) -> u64 {
+        self.blocks
     }
 
     /// Takes up to `blocks` blocks out of this promise, as one of their own.

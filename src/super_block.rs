@@ -38,17 +38,6 @@ use kernel::sync::Arc;
 /// The number by which statfs(2) tells us apart: "cowf".
 const MAGIC: u32 = u32::from_le_bytes(*b"cowf");
 
-/// Blocks kept from everybody: what completing accepted writes takes beyond what they were
-/// promised, in a tree fragmented worse than the promise assumed.
-const fn slack(geometry: &Geometry) -> u64 {
-    let part = geometry.blocks / 256;
-    if part < 1024 {
-        part
-    } else {
-        1024
-    }
-}
-
 /// The file system type.
 pub(crate) struct Cowfs;
 
@@ -121,7 +110,7 @@ impl FileSystem for Cowfs {
         let view = View::new(sb);
         let volume = view.volume();
         let state = VolumeState::load(&view).map_err(|e| error::report(sb, e))?;
-        let held_back = total_reserve(&volume.geometry).saturating_add(slack(&volume.geometry));
+        let held_back = total_reserve(&volume.geometry).saturating_add(volume.space.slack());
         volume.space.give(state.free.saturating_sub(held_back));
         *volume.state.lock() = state;
 
@@ -246,7 +235,11 @@ fn sync(sb: &Super, wait: bool) -> Result {
     };
     if wait {
         volume.completions.flush();
+        // Nothing is left to be committed of what was lost when the journal was aborted.
         journal.force_commit()?;
+        if volume.is_shut_down() {
+            return Err(EIO);
+        }
         // The commit flushed the device only if there was something to commit.
         if volume.device.has_write_cache() {
             volume.device.issue_flush()?;

@@ -200,7 +200,7 @@ impl Transaction for Tx<'_> {
         self.dirty = true;
         self.handle()?
             .revoke(at.0, buffer)
-            .map_err(|e| error::core(e, at))
+            .map_err(|e| too_many(e, at))
     }
 
     fn retire(&mut self, _at: FsBlock) -> Result {

@@ -9,7 +9,7 @@
 
 use crate::cow;
 use crate::error;
-use crate::inode::{lock_both, log, Map};
+use crate::inode::{lock_both, log, File, Map};
 use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
@@ -37,7 +37,11 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
     inode.dio_wait();
     let old = inode.size();
     if size == old && inode.data().disk_size() == old as u64 {
-        return Ok(());
+        let map = inode.data().map();
+        let file = map.file_ref()?;
+        if !has_beyond(&View::new(sb), file, size).map_err(|e| error::report(sb, e))? {
+            return Ok(());
+        }
     }
     locked.check_new_size(size)?;
     let _nodes = Nodes::to_cut(inode, size)?;
@@ -96,6 +100,14 @@ pub(crate) fn uncover(inode: Locked<'_, Cowfs>, end: i64) -> Result {
     Ok(())
 }
 
+/// Whether blocks are mapped, or staged, beyond byte `size`.
+fn has_beyond(view: &View<'_>, file: &File, size: i64) -> CoreResult<bool> {
+    let from = FileBlock(view.volume().blocks_up(u64::try_from(size).unwrap_or(0)));
+    let rest = u64::MAX - from.0;
+    let found = file.fork.lookup(view, from, rest)?;
+    Ok(file.cow.next(from).is_some() || found.extent.is_some() || found.len < rest)
+}
+
 /// Cuts what is beyond `size`, in memory and on disk, and logs the size.
 fn cut(inode: &Inode, size: i64) -> CoreResult {
     let view = View::new(inode.sb());
@@ -105,7 +117,8 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
         let mut map = inode.data().map_mut();
         let beyond = FileRange::new(from, u64::MAX - from.0);
         cow::cancel(inode, &mut map, beyond)?;
-        map.file().map_err(|_| Error::Invalid)?.fork.height() > 0 && size < inode.data().disk_size()
+        let file = map.file_ref().map_err(|_| Error::Invalid)?;
+        size < inode.data().disk_size() && has_beyond(&view, file, size as i64)?
     };
     {
         let promise = view.volume().space.kept(0);
@@ -157,7 +170,7 @@ pub(crate) fn punch(inode: &Inode, range: FileRange) -> CoreResult {
 pub(crate) enum Nodes {
     /// What is held back for what must not fail.
     FromSlack,
-    /// A promise for each transaction.
+    /// A promise for each step.
     Promised,
 }
 
@@ -186,16 +199,52 @@ impl Nodes {
 
     fn promise<'a>(self, view: View<'a>, inode: &Inode) -> CoreResult<Promise<'a>> {
         if self == Nodes::FromSlack {
-            return Ok(view.volume().space.kept(0));
+            let volume = view.volume();
+            if volume.space.is_overdrawn() && volume.space.waiting() > 0 {
+                // What the steps before gave up makes up for what they took.
+                if let Some(journal) = volume.journal() {
+                    let _ = journal.force_commit();
+                }
+            }
+            return Ok(volume.space.kept(0));
         }
         let height = {
             let map = inode.data().map();
             u64::from(map.file_ref().map_err(|_| Error::Invalid)?.fork.height())
         };
         view.volume()
-            .promise(view.sb(), 2 * (height + 2))
+            .promise(view.sb(), nodes_of_a_step(height))
             .map_err(|_| Error::NoSpace)
     }
+
+    /// Whether another step may run in this transaction: not at the cost of what others were promised. If not, it may
+    /// in the next one.
+    fn suffice(self, tx: &mut Tx<'_>, map: &Map) -> bool {
+        let space = &tx.view().volume().space;
+        if self == Nodes::FromSlack {
+            return !space.is_overdrawn();
+        }
+        let height = map
+            .file_ref()
+            .map_or(0, |file| u64::from(file.fork.height()));
+        let wanted = nodes_of_a_step(height);
+        let left = tx.promise().left();
+        if left >= wanted {
+            return true;
+        }
+        match space.promise(wanted - left) {
+            Some(more) => {
+                tx.promise().join(more);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The most nodes that a step adds to a tree of this height: copies of a path, and those it splits into.
+const fn nodes_of_a_step(height: u64) -> u64 {
+    2 * (height + 2)
 }
 
 /// Runs `step` in transactions until it says it is finished, with the map locked in each. If it is
@@ -229,7 +278,8 @@ pub(crate) fn steps_beside(
         map.changing();
         let ended = loop {
             match step(&mut tx, inode, &mut map, other.as_deref()) {
-                Ok(false) => {}
+                Ok(false) if nodes.suffice(&mut tx, &map) => {}
+                Ok(false) => break None,
                 Ok(true) => break Some(Ok(())),
                 Err(Error::NeedCredits) => break None,
                 Err(e) if e.is_refusal() => break Some(Err(e)),

@@ -258,7 +258,8 @@ impl<F: FileSystem> Context<F> {
                 was_read_only: sb.is_read_only(),
                 read_only,
             };
-            sb.sync_locked()?;
+            // As in C file systems: what cannot be written is no reason not to become read-only.
+            let _ = sb.sync_locked();
             F::reconfigure(sb, KBox::into_inner(options), change)?;
             Ok(0)
         })

@@ -34,6 +34,12 @@ __rust_helper int rust_helper_shared_compare(const void *a, const void *b, size_
 	return memcmp(a, b, len);
 }
 
+/* Loads before it come before loads behind it. */
+__rust_helper void rust_helper_load_barrier(void)
+{
+	smp_rmb();
+}
+
 /* Buffer heads. */
 
 __rust_helper struct buffer_head *rust_helper_sb_bread(struct super_block *sb, sector_t block)

@@ -221,11 +221,16 @@ impl<T: JournalOps> Journal<T> {
     }
 
     /// Has transaction `tid` committed, if it is not yet, and waits. Fails with `EDEADLK` under an
-    /// open handle.
+    /// open handle, and if the journal has been aborted.
     pub fn complete(&self, tid: Tid) -> Result {
         Self::no_handle()?;
         // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::jbd2_complete_transaction(self.as_raw(), tid.0) })
+        to_result(unsafe { bindings::jbd2_complete_transaction(self.as_raw(), tid.0) })?;
+        // The function does not look at how a transaction has ended that is over.
+        if self.is_aborted() {
+            return Err(EIO);
+        }
+        Ok(())
     }
 
     /// Waits for transaction `tid`, whose commit has been started, and fails if the journal was
@@ -236,10 +241,14 @@ impl<T: JournalOps> Journal<T> {
         to_result(unsafe { bindings::jbd2_log_wait_commit(self.as_raw(), tid.0) })
     }
 
-    /// Whether transaction `tid` has committed.
+    /// Whether transaction `tid` has committed. Once the journal has been aborted nobody knows that of any.
     pub fn is_committed(&self, tid: Tid) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::jbd2_transaction_committed(self.as_raw(), tid.0) != 0 }
+        let over = unsafe { bindings::jbd2_transaction_committed(self.as_raw(), tid.0) != 0 };
+        // One that an abort ended counts as over, too, but not before the journal does as aborted.
+        // SAFETY: Always callable.
+        unsafe { bindings::load_barrier() };
+        over && !self.is_aborted()
     }
 
     /// Whether all that transaction `tid` changed is in its place, so that replaying the journal after

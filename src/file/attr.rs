@@ -9,6 +9,7 @@ use crate::libcowfs::error::Result as CoreResult;
 use crate::libcowfs::store::Reader;
 use crate::linux::fs::{Attr, Fiemap, InodeOperations, KStat, StatMask};
 use crate::linux::iomap;
+use crate::linux::jbd2::Tid;
 use crate::super_block::Cowfs;
 use crate::transaction::Tx;
 use crate::truncate;
@@ -96,13 +97,17 @@ pub(crate) fn set(attr: &mut Attr<'_, Cowfs>) -> Result {
     }
     attr.copy();
     let view = View::new(sb);
-    let save = || -> CoreResult {
+    let save = || -> CoreResult<Tid> {
         let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
         let mut map = inode.data().map_mut();
         let done = log::log(&mut tx, inode, &mut map, false);
         drop(map);
         done?;
-        tx.finish().map(|_| ())
+        tx.finish()
     };
-    save().map_err(|e| error::report(sb, e))
+    let tid = save().map_err(|e| error::report(sb, e))?;
+    match view.volume().journal() {
+        Some(journal) if inode.is_sync() => journal.complete(tid),
+        _ => Ok(()),
+    }
 }

@@ -27,5 +27,9 @@ pub(crate) fn metadata(inode: &Inode, datasync: bool) -> Result {
     if !flushed && volume.device.has_write_cache() {
         volume.device.issue_flush()?;
     }
+    // The inode may have been logged into a transaction that was lost meanwhile.
+    if volume.is_shut_down() {
+        return Err(EIO);
+    }
     Ok(())
 }

@@ -73,12 +73,16 @@ fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode)
                 return Ok(0);
             }
             let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
-            if end > inode.size() {
+            // Direct writes under way may move the end, which iomap does without looking. And a part of a block that
+            // is written directly would be lost, were the rest of the block read before it is there.
+            if end > inode.size() || iocb.is_direct() {
                 if iocb.is_nowait() {
                     return Err(EAGAIN);
                 }
-                // Direct writes under way may move the end, which iomap does without looking.
                 inode.dio_wait();
+                if iocb.is_append() && iocb.check_write(inode, iter)?.is_none() {
+                    return Ok(0);
+                }
             }
             zero_gap(lock.locked(), iocb.pos())
                 .and_then(|()| iocb.modified())
@@ -126,12 +130,22 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
         inode.lock()
     };
     let before = iocb.pos();
+    if iocb.is_append() {
+        // Direct writes under way may move the end.
+        if nowait {
+            return Err(EAGAIN);
+        }
+        inode.dio_wait();
+    }
     if iocb.check_write(inode, iter)?.is_none() {
         return Ok(0);
     }
     // Appending moved the write to the end of the file, which need not be at a block's.
     if iocb.pos() != before && iocb.pos() as u64 & (block - 1) != 0 {
         return Err(ENOTBLK);
+    }
+    if nowait && iocb.pos() > inode.size() {
+        return Err(EAGAIN);
     }
     zero_gap(lock.locked(), iocb.pos())?;
     iocb.modified()?;

@@ -25,6 +25,12 @@ const MOST: u64 = 4096;
 /// Maps for writes to the page cache.
 pub(crate) struct Write;
 
+/// Whether this is about zeros or sharing: what is not there already is left alone then, and no folio is locked while
+/// it is looked for.
+fn writes_nothing(flags: Flags) -> bool {
+    flags.intersects(Flags::ZERO | Flags::UNSHARE)
+}
+
 fn map_write(
     view: &View<'_>,
     inode: &Inode,
@@ -43,6 +49,9 @@ fn map_write(
         } => {
             let range = FileRange::new(range.start, len);
             if unwritten {
+                if !writes_nothing(flags) {
+                    cow::may_convert(view)?;
+                }
                 Mapper::new(view, map).unwritten(range, disk);
             } else {
                 Mapper::new(view, map).mapped(range, disk);
@@ -56,7 +65,7 @@ fn map_write(
     let mut range = FileRange::new(range.start, run);
     let mut new = false;
     match state {
-        None if source.is_none() && flags.intersects(Flags::ZERO | Flags::UNSHARE) => {
+        None if source.is_none() && writes_nothing(flags) => {
             // Zeros already, and shared with nobody.
             Mapper::new(view, map).hole(range);
             map.set_cookie(cookie(locked));
@@ -126,8 +135,14 @@ impl Operations for Write {
         let first = map_write(&view, inode, &mut locked, range, flags, map, src);
         drop(locked);
         let done = match first {
-            Err(CoreError::NoSpace) if !flags.contains(Flags::NOWAIT) => {
-                room::make(sb, Effort::Metadata);
+            // Whoever may wait makes room.
+            Err(CoreError::NoSpace) if flags.contains(Flags::NOWAIT) => return Err(EAGAIN),
+            Err(CoreError::NoSpace) => {
+                let effort = match writes_nothing(flags) {
+                    true => Effort::WriteBack,
+                    false => Effort::Metadata,
+                };
+                room::make(sb, effort);
                 map_write(&view, inode, &mut data.map_mut(), range, flags, map, src)
             }
             first => first,
@@ -161,7 +176,7 @@ impl Operations for Write {
         let end = map.offset().saturating_add_unsigned(map.length());
         if start < end {
             // Who zeroes or unshares has it locked.
-            let held = flags.intersects(Flags::ZERO | Flags::UNSHARE);
+            let held = writes_nothing(flags);
             let _lock = (!held).then(|| inode.invalidate_lock());
             buffered::delalloc_release::<Self>(inode, start, end, flags, map);
         }

@@ -27,7 +27,11 @@ use kernel::prelude::*;
 /// Maps for direct writes of whole blocks.
 pub(crate) struct Write;
 
-/// Fills `map` for a write in place up to byte `end`.
+/// Fills `map` for a write in place up to byte `end`; false if it does not go in place.
+///
+/// # Errors
+///
+/// `NoSpace`: see [`cow::may_convert`].
 fn in_place(
     view: &View<'_>,
     inode: &Inode,
@@ -35,17 +39,18 @@ fn in_place(
     end: i64,
     target: &Target,
     map: &mut Iomap,
-) -> bool {
+) -> CoreResult<bool> {
     let Target::InPlace {
         disk,
         len,
         unwritten,
     } = *target
     else {
-        return false;
+        return Ok(false);
     };
     let range = FileRange::new(range.start, len.min(range.len));
     if unwritten {
+        cow::may_convert(view)?;
         Mapper::new(view, map).unwritten(range, disk);
     } else {
         Mapper::new(view, map).mapped(range, disk);
@@ -54,7 +59,7 @@ fn in_place(
     if is_dirty(view, inode) || end > inode.size() {
         map.add_flags(MapFlags::DIRTY);
     }
-    true
+    Ok(true)
 }
 
 /// Whether the mapping itself is not on disk yet, so that a write to it needs a commit to be found again.
@@ -80,8 +85,7 @@ fn staged(
         .data()
         .set_copied(matches!(target, Target::Cow { .. }));
     let Target::Cow { len, .. } = target else {
-        in_place(view, inode, range, end, &target, map);
-        return Ok(());
+        return in_place(view, inode, range, end, &target, map).map(|_| ());
     };
     let range = FileRange::new(range.start, len.min(range.len));
     if matches!(file.cow.lookup(range.start, 1).0, Some(State::Unwritten(_))) {
@@ -127,7 +131,10 @@ impl Operations for Write {
             };
             let target =
                 cow::target(&view, locked.file_ref()?, range).map_err(|e| error::report(sb, e))?;
-            if in_place(&view, inode, range, end, &target, map) {
+            // Whoever may not go another way must know before anything is submitted.
+            let spans = matches!(target, Target::InPlace { len, .. } if len >= range.len);
+            let goes = spans || !only_in_place;
+            if goes && in_place(&view, inode, range, end, &target, map) == Ok(true) {
                 if flags.contains(Flags::OVERWRITE_ONLY)
                     && matches!(
                         target,

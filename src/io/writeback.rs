@@ -66,7 +66,15 @@ fn place(
         return Ok(());
     }
     // What else is to be written is reserved already: there is nothing to speculate about.
-    let staged = cow::stage(view, inode, locked, range, 1)?;
+    let staged = match cow::stage(view, inode, locked, range, 1) {
+        Err(CoreError::NoSpace) if state.is_none() => {
+            // A fault dirties all of a folio. It was refused for want of room for this part, which holds what the
+            // block does.
+            Mapper::new(view, map).hole(FileRange::new(range.start, run));
+            return Ok(());
+        }
+        staged => staged?,
+    };
     Mapper::new(view, map).mapped(
         FileRange::new(staged.file, u64::from(staged.len)),
         staged.disk,

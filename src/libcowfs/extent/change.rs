@@ -311,9 +311,9 @@ fn referred<T: Transaction, V>(
     let len = edit.end.since(wish.from) as u32;
     share(tx, disk, len)?;
     match change(tx) {
-        Err(Error::NoSpace) => {
+        Err(error) if error.is_refusal() => {
             release(tx, true, disk, len)?;
-            Err(Error::NoSpace)
+            Err(error)
         }
         done => done,
     }

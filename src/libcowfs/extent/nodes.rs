@@ -4,7 +4,7 @@
 
 use super::super::block::Block;
 use super::super::btree::{node, Owner};
-use super::super::error::{Error, Result};
+use super::super::error::Result;
 use super::super::space::refcount::{self, When};
 use super::super::space::{self, Purpose};
 use super::super::store::Transaction;
@@ -88,9 +88,9 @@ pub(super) fn share<T: Transaction>(tx: &mut T, at: FsBlock, len: u32) -> Result
     while done < len {
         match refcount::share(tx, at.add(u64::from(done)), len - done) {
             Ok(more) => done += more,
-            Err(Error::TooBig) => {
+            Err(error) if error.is_refusal() => {
                 release(tx, true, at, done)?;
-                return Err(Error::TooBig);
+                return Err(error);
             }
             Err(error) => return Err(error),
         }

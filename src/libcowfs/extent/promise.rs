@@ -12,16 +12,16 @@
 //! ```
 //!
 //! Each leaf touched is copied, if it is shared, and splits once for what it gets. A run may also be staged block
-//! by block, all over the disk, and then fills leaves of its own. The nodes above are fewer: of those
-//! that sixteen leaves are below, one of each kind is taken, and one path. (XFS's
-//! `xfs_bmap_worst_indlen()` is the like.) A tree that is worse than that takes what is held back for it.
+//! by block, all over the disk, and then fills leaves of its own. The nodes above are fewer: as many
+//! paths as there are nodes right above the leaves, but for what is new, of which sixteen leaves have one.
+//! (XFS's `xfs_bmap_worst_indlen()` is the like.) A tree that is worse than that takes what is held back for it.
 
 use super::super::btree::Array;
 use super::super::ondisk::Geometry;
 use super::record::Extent;
 use super::Fork;
 
-/// Leaves that share a path.
+/// New leaves that share a path.
 const TOGETHER: u64 = 16;
 
 impl Fork {
@@ -35,7 +35,12 @@ impl Fork {
         let ends = runs.saturating_mul(2).min(blocks);
         let touched = ends.saturating_add(full);
         let levels = u64::from(self.height().max(1));
-        let paths = touched / TOGETHER + 1;
+        let above = match self.height() {
+            0..=2 => 1,
+            // Of two neighbours one is at least half full.
+            _ => self.blocks / (half * half / 4).max(1) + 1,
+        };
+        let paths = touched.min(above).max(touched / TOGETHER) + 1;
         touched
             .saturating_mul(2)
             .saturating_add(full)

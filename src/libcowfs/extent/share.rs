@@ -27,8 +27,8 @@ impl Fork {
         match &source.map {
             Map::Tree(root) => {
                 tx.need(2 * CALLER + credits::share(tx.geometry()))?;
-                share(tx, root.block, 1)?;
                 epoch = tx.with_volume(|tx, volume| volume.next_epoch(tx))?;
+                share(tx, root.block, 1)?;
             }
             Map::Inline(..) => {
                 let runs = source

@@ -172,14 +172,15 @@ fn write_blocks<T: Transaction>(
     Ok(count)
 }
 
-/// Frees the blocks of the target of a link that is going away, whose slot at byte `at` of `buf`
-/// is part of the transaction; there is no target in it then.
+/// Frees the blocks of the target of a link that is going away, whose slot is at byte `at` of `buf`; there is no
+/// target in it then.
 ///
 /// # Errors
 ///
 /// `Corrupt` or `Io`: the transaction is lost.
 pub fn free<T: Transaction>(tx: &mut T, buf: &T::Buf, at: usize) -> Result {
     let place = Place::load(tx, buf, at)?;
+    tx.modify(buf)?;
     for index in 0..place.count {
         let block = address(buf, at, index);
         // So that nothing but a target is freed, whatever the inode says.

@@ -142,6 +142,11 @@ pub(in super::super) fn alloc_in<T: Transaction>(
     }
     let buf = tx.create(at, Kind::Inodes, u64::from(state.ag.0))?;
     buf.set_u16(inode::IN_USE, 0b11);
+    // The block may have been one of inodes before, though not in a transaction this near.
+    let generation = (tx.id() as u32).wrapping_mul(GENERATIONS);
+    for slot in 1..tx.geometry().inode_slots() as usize {
+        buf.set_u32(slot * inode::SIZE + inode::GENERATION, generation);
+    }
     start_inode(&buf, inode::SIZE);
     let block = InodeBlock(in_group(state, at));
     insert::<InodeMap, T>(tx, state, |state| &mut state.inode_map, block)?;
@@ -202,6 +207,9 @@ fn in_use<R: Reader>(reader: &R, state: &GroupState, block: AgBlock) -> Result<(
     let used = buf.u16(inode::IN_USE) | 1;
     Ok((buf, used))
 }
+
+/// How far apart the generations are that two transactions start with.
+const GENERATIONS: u32 = 0x9e37_79b1;
 
 /// Makes the slot at byte `at` an inode without contents.
 fn start_inode(buf: &impl Block, at: usize) {

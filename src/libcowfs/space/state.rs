@@ -161,6 +161,9 @@ impl GroupState {
         }
         state.initialised = true;
         state.tree_blocks = header.u32(group::TREE_BLOCKS);
+        if state.tree_blocks > state.reserve {
+            return Err(Error::Corrupt(start, "impossible count of tree nodes"));
+        }
         let levels = reserve::tree_levels(geometry);
         let tree = |at| {
             let is_home = |block| geometry.locate(block).is_some_and(|(home, _)| home == ag);

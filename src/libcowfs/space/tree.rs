@@ -3,7 +3,7 @@
 //! The blocks of a group's own trees, which live off the group's reserve.
 
 use super::super::btree::Owner;
-use super::super::error::Result;
+use super::super::error::{Error, Result};
 use super::super::store::Transaction;
 use super::super::units::FsBlock;
 use super::group;
@@ -18,7 +18,14 @@ impl<T: Transaction> Owner<T> for GroupTrees<'_> {
     }
 
     fn alloc(&mut self, tx: &mut T, _near: FsBlock) -> Result<FsBlock> {
-        group::alloc_tree_block(tx, self.0)
+        // No refusal: what is being changed is half done.
+        match group::alloc_tree_block(tx, self.0) {
+            Err(Error::NoSpace) => Err(Error::Corrupt(
+                self.0.start,
+                "group without a block for its trees",
+            )),
+            done => done,
+        }
     }
 
     fn free(&mut self, tx: &mut T, at: FsBlock) -> Result {

@@ -82,7 +82,6 @@ impl Repair<'_> {
     /// Frees an inode, which has no file blocks any more.
     fn delete(&mut self, ino: Ino, kind: Option<FileType>) -> Result {
         let (buf, at) = inodes::read(&self.overlay, ino)?;
-        self.overlay.modify(&buf)?;
         if kind == Some(FileType::Symlink) {
             symlink::free(&mut self.overlay, &buf, at)?;
         }

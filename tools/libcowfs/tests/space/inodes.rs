@@ -11,7 +11,7 @@ use cowfs_core::space::{credits, inodes};
 use cowfs_core::store::{Reader, Transaction};
 use cowfs_core::units::{AgNumber, Ino};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -33,7 +33,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn run(store: &MemStore, ops: Vec<Op>) {
     let root = store.geometry().root;
     let mut all = BTreeSet::from([root]);
-    let mut generations: BTreeMap<Ino, u32> = BTreeMap::new();
+    let mut generations: HashSet<(Ino, u32)> = HashSet::new();
     let mut tx = store.begin(u32::MAX);
     let nth = |all: &BTreeSet<Ino>, n: usize| *all.iter().nth(n % all.len()).unwrap();
     for op in ops {
@@ -47,9 +47,8 @@ fn run(store: &MemStore, ops: Vec<Op>) {
                         let generation = buf.u32(at + inode::GENERATION);
                         assert_eq!(buf.u16(at + inode::MODE), 0);
                         assert_eq!(buf.u64(at + inode::ROOT), 0);
-                        // In one transaction an inode block is not used for another.
-                        let before = generations.insert(ino, generation);
-                        assert!(before.is_none_or(|before| before != generation));
+                        // Never again, also when its block was something else meanwhile.
+                        assert!(generations.insert((ino, generation)));
                         // Something to be found if the slot is not cleared.
                         tx.modify(&buf).unwrap();
                         buf.set_u16(at + inode::MODE, 0o100_644);
