@@ -11,6 +11,7 @@ ifndef KBUILD_EXTMOD	# kbuild reads Kbuild, not this file
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 
 COWFS_CACHE ?= $(HOME)/.cache/cowfs
 export COWFS_CACHE
@@ -258,7 +259,8 @@ lint-format: $(need_toolchain)
 	git ls-files -z '*.rs' | xargs -0r $(in_toolchain) rustfmt --check --edition 2021
 
 lint-unsafe:
-	! git grep -nw unsafe -- src tools ':!*.md' | grep -v 'forbid(unsafe_code)'
+	files=$$(git ls-files -- src tools ':!*.md') && [[ $$files ]] && \
+		! grep -nw unsafe $$files | grep -v 'forbid(unsafe_code)'
 
 lint-shell: $(need_toolchain)
 	git grep -lzE '^#!/bin/(ba)?sh' | xargs -0r $(in_toolchain) shellcheck -x -P SCRIPTDIR

@@ -238,9 +238,15 @@ impl BufferHead {
             self.set_state(bindings::bh_state_bits_BH_Uptodate);
             return Ok(());
         }
-        self.clear_verified();
         if !self.test_state(bindings::bh_state_bits_BH_Mapped) {
             return Err(EIO);
+        }
+        {
+            // Under the lock, lest somebody has read and verified it already.
+            let _lock = self.lock();
+            if !self.uptodate() {
+                self.clear_verified();
+            }
         }
         // SAFETY: By the type invariant; the buffer belongs to a device, as it is mapped.
         let ret = unsafe { bindings::bh_read(self.as_raw(), 0) };

@@ -331,7 +331,7 @@ TEST_F(fs, privileges_bits_are_dropped)
 /* Only the range is written back before; its tree changes by what is written back beside it. */
 TEST_F(fs, range_while_the_rest_is_written_back)
 {
-	enum { EXTENTS = 168, ROUNDS = 150 };
+	enum { EXTENTS = 168, ROUNDS = 50 };
 	const off_t b = self->blk;
 	int top = open(".", O_RDONLY | O_DIRECTORY), status, good = 0;
 	pid_t pid = fork();

@@ -30,3 +30,4 @@ check 'unmounts' umount $dir
 check "nothing is left in the slab caches ${slabs//$'\n'/ }" slabs_after
 check 'fsck finds nothing' fs_check $disk
 check 'nothing in the kernel log' quiet_log
+tap_passed

@@ -3,9 +3,10 @@
 #
 # tap.sh - TAP for tests in bash: plan N, then N times check.
 
-tap_number=0
+tap_number=0 tap_failed=0 tap_planned=
 
 plan() {
+	tap_planned=$1
 	echo "TAP version 13"
 	echo "1..$1"
 }
@@ -20,7 +21,13 @@ check() {
 	else
 		printf '%s\n' "$output" "failed: $*" | grep . | sed 's/^/# /'
 		echo "not ok $tap_number - $title"
+		tap_failed=$((tap_failed + 1))
 	fi
+}
+
+# tap_passed: all that was planned was done, and nothing failed.
+tap_passed() {
+	[[ $tap_number == "$tap_planned" && $tap_failed == 0 ]]
 }
 
 # skip TITLE REASON

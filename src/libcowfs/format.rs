@@ -28,6 +28,8 @@ pub const MIN_JOURNAL_BLOCKS: u32 = 1024;
 /// Largest journal made unless asked for, in bytes: transactions of a quarter of this are more than
 /// any machine gathers in a commit interval.
 const MAX_DEFAULT_JOURNAL: u64 = 1 << 30;
+/// Largest journal, in bytes: the first backup of the superblock comes behind it and is to be found.
+const MAX_JOURNAL: u64 = 3 << 30;
 /// Blocks that the module adds to what a step asks for: a new inode and an orphan, and its own.
 const TRANSACTION: u32 = 64;
 /// Part of the volume that the journal takes unless asked for.
@@ -46,6 +48,8 @@ pub enum Unfit {
     GroupSize,
     /// The journal is too small; the fewest bytes it can have.
     Journal(u64),
+    /// The journal is too large; the most bytes it can have.
+    LargeJournal(u64),
     /// The device is too small; the fewest bytes that will do.
     TooSmall(u64),
 }
@@ -58,6 +62,7 @@ impl fmt::Display for Unfit {
             Unfit::Journal(least) => {
                 write!(f, "the journal must have at least {least} bytes")
             }
+            Unfit::LargeJournal(most) => write!(f, "the journal can have at most {most} bytes"),
             Unfit::TooSmall(least) => {
                 write!(
                     f,
@@ -91,6 +96,9 @@ pub fn plan(
     match journal {
         Some(blocks) if blocks < least => {
             Err(Unfit::Journal(u64::from(least) * u64::from(block_size)))
+        }
+        Some(blocks) if u64::from(blocks) * u64::from(block_size) > MAX_JOURNAL => {
+            Err(Unfit::LargeJournal(MAX_JOURNAL))
         }
         Some(_) => with(journal),
         None => match with(None) {

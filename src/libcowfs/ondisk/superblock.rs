@@ -125,6 +125,13 @@ fn checksum(bytes: &[u8; SIZE]) -> u32 {
 }
 
 impl Superblock {
+    /// Whether this is a sound superblock of a later version, or with features that this code must not touch.
+    pub fn is_newer(bytes: &[u8; SIZE]) -> bool {
+        let sound = field::<8>(bytes, 0) == MAGIC && u32_at(bytes, 8) == checksum(bytes);
+        let known = u32_at(bytes, 12) == VERSION && u64_at(bytes, 176) & !INCOMPAT_KNOWN == 0;
+        sound && !known
+    }
+
     /// Decodes and checks the superblock read from block `at` (0 for the primary one).
     ///
     /// # Errors

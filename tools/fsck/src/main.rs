@@ -15,6 +15,8 @@ use clap::Parser;
 use cowfs_core::ondisk::superblock::RO_COMPAT_KNOWN;
 use cowfs_fsck::{check, reclaim, repair, Effect, Findings, Progress, Subject};
 use cowfs_image::device::{user_of, Device};
+use cowfs_image::journal::JournalError;
+use cowfs_image::signature;
 use cowfs_image::volume::{find_backup, Journal, OpenError, Volume};
 use indicatif::{ProgressBar, ProgressStyle};
 use thiserror::Error as ThisError;
@@ -89,6 +91,8 @@ enum Failure {
     InUse(String),
     #[error("the volume has features that this version must not write")]
     Features,
+    #[error("not a cowfs volume, but {0}, it seems")]
+    Other(&'static str),
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
     #[error("cannot wait for signals: {0}")]
@@ -119,7 +123,11 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
     if !repairs || (wrong == 0 && outcome.orphans == 0 && !needs_replay) {
         return Ok(printer.left());
     }
-    if volume.superblock().ro_compat & !RO_COMPAT_KNOWN != 0 {
+    let newer = matches!(
+        volume.journal(),
+        Journal::Unusable(JournalError::Unsupported(_))
+    );
+    if newer || volume.superblock().ro_compat & !RO_COMPAT_KNOWN != 0 {
         return Err(Failure::Features);
     }
     let done = match wrong {
@@ -191,10 +199,14 @@ fn open_device(path: &Path, repairs: bool) -> Result<Device, Failure> {
 fn open(path: &Path, repairs: bool, printer: &mut Printer<'_>) -> Result<Option<Volume>, Failure> {
     let error = match Volume::open(open_device(path, repairs)?) {
         Ok(volume) => return Ok(Some(volume)),
-        Err(error @ OpenError::Core(_)) => return Err(error.into()),
+        Err(error @ (OpenError::Core(_) | OpenError::Newer)) => return Err(error.into()),
         Err(error) => error,
     };
     let device = open_device(path, repairs)?;
+    if let (OpenError::Foreign, Ok(Some(other))) = (&error, signature::find(&device)) {
+        // An old volume's backups may still be there.
+        return Err(Failure::Other(other));
+    }
     let backup = match error {
         // The superblock is sound; no other will make the device longer.
         OpenError::Truncated { .. } => None,

@@ -298,6 +298,7 @@ fn lost_and_found_is_used_again() {
     let dir = b.create(b.root(), "dir", FileType::Directory);
     let other = b.create(dir, "other", FileType::Regular);
     let image = b.finish(HashMap::from([("dir", dir), ("place", place)]));
+    image.edit_inode("place", |b| put16(b, inode::MODE, 0o4_0700));
     let taken = format!("#{other}");
     image.edit(image.tree("place"), |b| {
         // Leads to "file", and is called like the other file's number.
@@ -311,6 +312,26 @@ fn lost_and_found_is_used_again() {
     assert!(!text.contains("made as /lost+found"), "{text}");
     assert_eq!(ino_at(&after, &format!("/lost+found/#{other}")), other);
     assert_eq!(ino_at(&after, "/lost+found"), place);
+}
+
+/// What others can look into is no place for what need not be theirs.
+#[test]
+fn lost_and_found_of_somebody_else_is_not_used() {
+    for (mode, user) in [(0o4_0755, 0), (0o4_0700, 1000)] {
+        let b = Builder::new(SIZE as u32, 1024, 3);
+        let place = b.create(b.root(), "lost+found", FileType::Directory);
+        let dir = b.create(b.root(), "dir", FileType::Directory);
+        let other = b.create(dir, "other", FileType::Regular);
+        let image = b.finish(HashMap::from([("dir", dir), ("place", place)]));
+        image.edit_inode("place", |b| {
+            put16(b, inode::MODE, mode);
+            put32(b, inode::UID, user);
+        });
+        let (_, after, text) = repaired(&image, |i| i.put(i.tree("dir"), &[0; SIZE]));
+        assert!(text.contains("made as /lost+found.1"), "{text}");
+        assert_eq!(ino_at(&after, &format!("/lost+found.1/#{other}")), other);
+        assert_eq!(ino_at(&after, "/lost+found"), place);
+    }
 }
 
 /// Nothing of a group's own metadata is needed.

@@ -131,6 +131,39 @@ fn what_must_not_be_written_is_8() {
     assert!(std::fs::read(image.path()).unwrap() == before);
 }
 
+/// A backup does not know what a later version wrote into the superblock.
+#[test]
+fn what_is_newer_is_8() {
+    let image = damaged();
+    let mut bytes = image.block(FsBlock(0));
+    let mut sb = image.superblock.clone();
+    sb.incompat = 1 << 40;
+    bytes[..512].copy_from_slice(&sb.encode());
+    image.put(FsBlock(0), &bytes);
+    let before = std::fs::read(image.path()).unwrap();
+    for option in ["-n", "-p", "-y"] {
+        let (code, text) = fsck(image.path(), &[option]);
+        assert_eq!(code, Some(8), "{text}");
+        assert!(text.contains("newer"), "{text}");
+    }
+    assert!(std::fs::read(image.path()).unwrap() == before);
+}
+
+/// Backups survive where another file system is made.
+#[test]
+fn another_file_system_over_an_old_volume_is_8() {
+    let image = sample();
+    let mut bytes = vec![0; common::SIZE * 2];
+    bytes[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
+    image.put(FsBlock(0), &bytes[..common::SIZE]);
+    image.put(FsBlock(1), &bytes[common::SIZE..]);
+    let before = std::fs::read(image.path()).unwrap();
+    let (code, text) = fsck(image.path(), &["-y"]);
+    assert_eq!(code, Some(8), "{text}");
+    assert!(text.contains("ext2/3/4"), "{text}");
+    assert!(std::fs::read(image.path()).unwrap() == before);
+}
+
 #[test]
 fn something_else_is_8() {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -6,6 +6,7 @@
 //! ```text
 //!   device      a block device or image file: size, exclusive opening, discarding
 //!   journal/    the journal as jbd2 writes it: superblock, and replay in memory
+//!   signature   what else a device may hold
 //!   size        sizes as people write them
 //!   volume      a volume in the state after replay
 //!   overlay     changes to a volume in memory, by the core's own operations
@@ -16,6 +17,7 @@
 pub mod device;
 pub mod journal;
 pub mod overlay;
+pub mod signature;
 pub mod size;
 pub mod volume;
 mod write_out;

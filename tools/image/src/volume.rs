@@ -24,8 +24,11 @@ use thiserror::Error as ThisError;
 use crate::device::Device;
 use crate::journal::{superblock as journal_sb, JournalError, JournalSuperblock, Log, Replay};
 
-/// How far into a device backups of the superblock are searched for, in bytes.
+/// How far into a device backups of the superblock are searched for, in bytes: further than the largest journal.
 const SEARCH: u64 = 4 << 30;
+
+/// How many reads may fail in that search.
+const MOST_FAILURES: u32 = 64;
 
 /// Why a volume cannot be opened.
 #[derive(Debug, ThisError)]
@@ -36,7 +39,10 @@ pub enum OpenError {
     /// The device holds no cowfs volume.
     #[error("not a cowfs volume (wrong magic)")]
     Foreign,
-    /// The superblock is damaged or of an unknown version.
+    /// The superblock is sound, but of a later version or with features unknown here.
+    #[error("the volume is newer than this program")]
+    Newer,
+    /// The superblock is damaged.
     #[error("superblock: {0}")]
     Damaged(Error),
     /// The device is smaller than the volume.
@@ -237,6 +243,9 @@ fn read_superblock(
         }
         Err(error) => return Err(error.into()),
     }
+    if Superblock::is_newer(&bytes) {
+        return Err(OpenError::Newer);
+    }
     match Superblock::decode(&bytes, at) {
         Ok(superblock) => Ok(superblock),
         Err(Error::Invalid) => Err(OpenError::Foreign),
@@ -251,15 +260,23 @@ pub fn find_backup(device: &Device) -> Option<Superblock> {
     let end = device.bytes().min(SEARCH);
     let mut chunk = vec![0; CHUNK];
     let mut from = 0;
-    while from < end {
+    let mut failures = 0;
+    while from < end && failures < MOST_FAILURES {
         let len = (end - from).min(CHUNK as u64) as usize;
         let part = &mut chunk[..len];
         let whole = device.read_at(from, part).is_ok();
-        for (n, block) in part.chunks_mut(MIN_BLOCK_SIZE as usize).enumerate() {
-            let offset = from + n as u64 * u64::from(MIN_BLOCK_SIZE);
-            if !whole && device.read_at(offset, block).is_err() {
-                continue;
+        if !whole {
+            part.fill(0);
+            for (n, some) in part.chunks_mut(MAX_BLOCK_SIZE as usize).enumerate() {
+                let offset = from + n as u64 * u64::from(MAX_BLOCK_SIZE);
+                if failures < MOST_FAILURES && device.read_at(offset, some).is_err() {
+                    some.fill(0);
+                    failures += 1;
+                }
             }
+        }
+        for (n, block) in part.chunks(MIN_BLOCK_SIZE as usize).enumerate() {
+            let offset = from + n as u64 * u64::from(MIN_BLOCK_SIZE);
             if !block.starts_with(&superblock::MAGIC) {
                 continue;
             }

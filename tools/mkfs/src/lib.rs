@@ -7,8 +7,6 @@
 //! unrecognisable first, and the primary superblock is written last.
 #![forbid(unsafe_code)]
 
-pub mod signature;
-
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -89,7 +87,7 @@ pub fn make(path: &Path, options: &Options) -> Result<Made> {
         }
         Err(error) => return Err(error).context("cannot open"),
     };
-    if let Some(found) = signature::find(&device).context("cannot read")? {
+    if let Some(found) = cowfs_image::signature::find(&device).context("cannot read")? {
         if !options.force {
             bail!("holds something already ({found}); use -f to overwrite it");
         }

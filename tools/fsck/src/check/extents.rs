@@ -11,7 +11,7 @@ use cowfs_core::units::{FsBlock, Ino};
 use cowfs_image::volume::Buf;
 
 use super::inodes::Place;
-use super::tree::{children, Range};
+use super::tree::{children, end_keys, Range};
 use super::Checker;
 use crate::report::Subject;
 
@@ -26,6 +26,8 @@ pub struct Span {
     level: usize,
     /// The latest epoch in which a node of it was made.
     epoch: u64,
+    /// Its own first and last key, if it can be read.
+    keys: Option<(u64, u64)>,
     sums: Sums,
 }
 
@@ -139,7 +141,9 @@ impl Checker<'_> {
             self.usage.again(at);
             self.check_node_epoch(file, at, span.epoch);
             let first = span.sums.first.unwrap_or(range.from);
-            if span.level != level || first < range.from || span.sums.end > range.to {
+            let (key, last) = span.keys.unwrap_or((first, first));
+            let fits = range.from <= key.min(first) && last < range.to && span.sums.end <= range.to;
+            if span.level != level || !fits {
                 self.wrong(
                     who,
                     format_args!(
@@ -163,6 +167,7 @@ impl Checker<'_> {
             ..Sums::default()
         };
         let buf = self.node(who, Kind::Extent, at, level, range);
+        let keys = buf.as_ref().map(|buf| end_keys(buf, Kind::Extent, level));
         let mut epoch = buf.as_ref().map_or(0, node::epoch);
         if self.last_epoch.is_some_and(|last| epoch > last) {
             self.wrong(
@@ -184,7 +189,12 @@ impl Checker<'_> {
             }
         }
         self.check_node_epoch(file, at, epoch);
-        let span = Span { level, epoch, sums };
+        let span = Span {
+            level,
+            epoch,
+            keys,
+            sums,
+        };
         self.spans.insert(at, span);
         sums
     }

@@ -48,7 +48,11 @@ impl fmt::Display for Outcome {
             f,
             "{} inodes, {} of them directories; {} of {} blocks in use",
             self.inodes, self.directories, self.used, self.blocks
-        )
+        )?;
+        match self.orphans {
+            0 => Ok(()),
+            n => write!(f, "; {n} inodes without a name, or being cut"),
+        }
     }
 }
 

@@ -220,7 +220,7 @@ impl Checker<'_> {
 }
 
 /// The first and the last key of a verified node.
-fn end_keys(buf: &Buf, kind: Kind, level: usize) -> (u64, u64) {
+pub fn end_keys(buf: &Buf, kind: Kind, level: usize) -> (u64, u64) {
     let last = node::count(buf).saturating_sub(1);
     let key = |index: usize| {
         let at = if level > 0 {

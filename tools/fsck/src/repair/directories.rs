@@ -155,6 +155,7 @@ impl Visitor for Nodes {
             .map_or(0, |entry| entry.key.saturating_add(1));
         if sound && first >= range.from && end <= range.to {
             return Some(Span {
+                key: first,
                 first,
                 end,
                 blocks: 1,
@@ -228,8 +229,10 @@ impl Visitor for Contents {
                 self.size += entry_size(&entry.name);
                 repair.note_entry(self.dir, entry.ino);
             }
+            let first = kept.first()?.key;
             return Some(Span {
-                first: kept.first()?.key,
+                key: first,
+                first,
                 end: kept.last()?.key.saturating_add(1),
                 blocks: 1,
             });

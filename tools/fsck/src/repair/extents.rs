@@ -127,6 +127,7 @@ impl Repair<'_> {
             self.rewrite(buf, kept);
         }
         Some(Span {
+            key: first.file.0,
             first: first.file.0,
             end: last.end().0,
             blocks: 1 + kept.iter().map(|extent| u64::from(extent.len)).sum::<u64>(),

@@ -10,7 +10,6 @@ use cowfs_core::inode::symlink::{MAX_BLOCKS, MAX_TARGET};
 use cowfs_core::inode::{FileType, MAX_COW_EXTENT_SIZE};
 use cowfs_core::ondisk::inode::{self, Format};
 use cowfs_core::ondisk::{header, Kind};
-use cowfs_core::store::Reader;
 use cowfs_core::units::{FsBlock, Ino};
 use cowfs_core::{error::Result, store::Transaction};
 
@@ -41,8 +40,7 @@ impl Repair<'_> {
         let Some(ag) = self.group_of(at) else {
             return Ok(());
         };
-        let sound = self.overlay.read(at, Kind::Inodes).is_ok();
-        let Ok(buf) = self.overlay.read_any(at) else {
+        let Some((buf, sound)) = self.load(at, Kind::Inodes) else {
             self.lost(who, format_args!("inode block: unreadable: removed"));
             self.drop_inode_block(at);
             return Ok(());

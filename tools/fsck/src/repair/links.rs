@@ -19,12 +19,21 @@ use cowfs_core::store::Transaction;
 use cowfs_core::units::Ino;
 
 use super::directories::Directory;
+use super::slot::Slot;
 use super::Repair;
 use crate::check::inodes::{Fact, S_IFDIR};
 use crate::report::Subject;
 
 /// Names tried before giving up.
 const TRIES: u32 = 100;
+
+/// A name and others like it.
+fn names(name: &str) -> impl Iterator<Item = String> + '_ {
+    (0..TRIES).map(move |n| match n {
+        0 => name.to_owned(),
+        n => format!("{name}.{n}"),
+    })
+}
 
 impl Repair<'_> {
     /// Makes everything reachable, once.
@@ -140,32 +149,28 @@ impl Repair<'_> {
                 self.orphans.insert(ino);
                 continue;
             }
-            let lost_and_found = match place {
-                Some(there) => there,
+            let (there, at) = match place.take() {
+                Some(place) => place,
                 None => self.lost_and_found()?,
             };
-            place = Some(lost_and_found);
-            let name = self.enter_somehow(lost_and_found, &format!("#{ino}"), ino)?;
+            let name = self.enter_somehow(there, &format!("#{ino}"), ino)?;
             if fact.kind == S_IFDIR {
-                if let Some(there) = self.directories.get_mut(&lost_and_found) {
+                if let Some(there) = self.directories.get_mut(&there) {
                     there.children = there.children.saturating_add(1);
                 }
             }
             self.safe(
                 Subject::Inode(ino),
-                format_args!("cannot be reached: now /lost+found/{name}"),
+                format_args!("cannot be reached: now /{at}/{name}"),
             );
+            place = Some((there, at));
         }
         Ok(())
     }
 
     /// Enters an inode by this name, or, if it is taken, by one like it.
     fn enter_somehow(&mut self, dir: Ino, name: &str, ino: Ino) -> Result<String> {
-        for n in 0..TRIES {
-            let name = match n {
-                0 => name.to_owned(),
-                n => format!("{name}.{n}"),
-            };
+        for name in names(name) {
             match self.enter(dir, name.as_bytes(), ino) {
                 Err(Error::Exists) => {}
                 done => return done.map(|()| name),
@@ -174,15 +179,26 @@ impl Repair<'_> {
         Err(Error::Exists)
     }
 
-    /// The directory for what was lost, which is made if there is none.
-    fn lost_and_found(&mut self) -> Result<Ino> {
+    /// The directory for what was lost, and its name; it is made if there is none. Somebody else's is no place for what
+    /// is not theirs.
+    fn lost_and_found(&mut self) -> Result<(Ino, String)> {
         let root = self.geometry.root;
-        let slot = self.slot(root).ok_or(Error::NotFound)?;
-        if let Some(entry) = dir::lookup(&self.overlay, &slot.root(), b"lost+found")? {
-            if entry.kind == FileType::Directory {
-                return Ok(entry.ino);
+        for name in names("lost+found") {
+            let slot = self.slot(root).ok_or(Error::NotFound)?;
+            let Some(entry) = dir::lookup(&self.overlay, &slot.root(), name.as_bytes())? else {
+                return Ok((self.make_lost_and_found(&name)?, name));
+            };
+            let private =
+                |slot: Slot| slot.u32(inode::UID) == 0 && slot.u16(inode::MODE) & 0o077 == 0;
+            if entry.kind == FileType::Directory && self.slot(entry.ino).is_some_and(private) {
+                return Ok((entry.ino, name));
             }
         }
+        Err(Error::Exists)
+    }
+
+    fn make_lost_and_found(&mut self, name: &str) -> Result<Ino> {
+        let root = self.geometry.root;
         let ino = inodes::alloc(&mut self.overlay, root, true)?;
         self.overlay.settle()?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -210,11 +226,11 @@ impl Repair<'_> {
         };
         self.inodes.add(ino, fact);
         self.directories.insert(ino, Directory::new(root));
-        self.enter_somehow(root, "lost+found", ino)?;
+        self.enter(root, name.as_bytes(), ino)?;
         if let Some(directory) = self.directories.get_mut(&root) {
             directory.children = directory.children.saturating_add(1);
         }
-        self.safe(Subject::Inode(ino), format_args!("made as /lost+found"));
+        self.safe(Subject::Inode(ino), format_args!("made as /{name}"));
         Ok(ino)
     }
 

@@ -13,7 +13,8 @@
 //! belongs there, in this place of this volume, but has a bad checksum, is looked at record by record.
 //!
 //! A separator that is wrong would hide what is right below it: what counts is where the next child that can
-//! be read really begins, if that lies between the separators around it.
+//! be read really begins, if that lies between the separators around it; or whatever these say, if they are out of
+//! order.
 //!
 //! A pointer that is wrong may lead to a node that is right, but elsewhere. Such a node is not to be judged by
 //! this place: only the pointer goes.
@@ -34,7 +35,9 @@ use crate::report::Subject;
 /// What is below a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first key.
+    /// The node's own first key, which above the leaves may be before that of the first record.
+    pub key: u64,
+    /// The first key of a record.
     pub first: u64,
     /// Where the last record ends.
     pub end: u64,
@@ -129,7 +132,7 @@ impl Repair<'_> {
             }
             Enter::Known(there, span) => {
                 let fits =
-                    span.filter(|s| there == level && s.first >= range.from && s.end <= range.to);
+                    span.filter(|s| there == level && s.key >= range.from && s.end <= range.to);
                 if fits.is_none() && span.is_some() {
                     self.lost(
                         who,
@@ -188,7 +191,16 @@ impl Repair<'_> {
             );
             return None;
         };
-        let branches = self.believed(&old, sound);
+        let branches = match sound {
+            true => old.clone(),
+            false => {
+                let mut begin = old.clone();
+                for branch in &mut begin {
+                    branch.key = self.begin::<V>(branch, level - 1);
+                }
+                self.believed(&begin, false)
+            }
+        };
         let mut kept: Vec<Branch> = Vec::with_capacity(branches.len());
         let mut span: Option<Span> = None;
         for (n, mut branch) in branches.iter().copied().enumerate() {
@@ -214,12 +226,13 @@ impl Repair<'_> {
                 continue;
             };
             if kept.is_empty() {
-                branch.key = branch.key.max(from);
-            } else if branch.key < from || branch.key > below.first {
-                branch.key = below.first;
+                branch.key = branch.key.min(below.key).max(from);
+            } else if branch.key < from || branch.key > below.key {
+                branch.key = below.key;
             }
             kept.push(branch);
             span = Some(Span {
+                key: span.map_or(branch.key, |span| span.key),
                 first: span.map_or(below.first, |span| span.first),
                 end: below.end,
                 blocks: span.map_or(1, |span| span.blocks) + below.blocks,
@@ -243,12 +256,14 @@ impl Repair<'_> {
             .collect()
     }
 
-    /// Where the keys below a branch begin: with the child's first one, if the child can be read.
+    /// Where the keys below a branch begin: with the first record there, if that can be read.
     fn begin<V: Visitor>(&self, branch: &Branch, level: usize) -> u64 {
         let child = self.overlay.read(branch.child, V::KIND);
         match child {
-            Ok(buf) if node::level(&buf) == level => first_key(&buf, V::KIND),
-            _ => branch.key,
+            Ok(buf) if node::level(&buf) != level || node::count(&buf) == 0 => branch.key,
+            Ok(buf) if level > 0 => self.begin::<V>(&Array::get(&buf, 0), level - 1),
+            Ok(buf) => first_key(&buf, V::KIND),
+            Err(_) => branch.key,
         }
     }
 

@@ -7,8 +7,8 @@
 
 use std::io;
 
+use crate::device::Device;
 use cowfs_core::ondisk::superblock;
-use cowfs_image::device::Device;
 
 /// A name, a byte offset and the bytes found there.
 type Signature = (&'static str, u64, &'static [u8]);

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Trees of three levels, with nodes shared above the leaves: a separator that is wrong, in whichever bit, is found
+//! and put right, and costs nothing.
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+
+use common::snapshot::Snapshot;
+use common::{put64, u16_at, u64_at, Builder, Image, GROUP, SIZE};
+use cowfs_core::inode::FileType;
+use cowfs_core::ondisk::header;
+use cowfs_core::units::{FsBlock, Ino};
+
+/// A file, a clone of it that has a root of its own, and a directory.
+fn tall() -> Image {
+    let b = Builder::new(SIZE as u32, GROUP, 8);
+    let root = b.root();
+    let file = b.create(root, "file", FileType::Regular);
+    for n in 0..5200 {
+        b.write(file, 16 * n, 1, false);
+    }
+    let twin = b.create(root, "twin", FileType::Regular);
+    b.clone_file(file, twin);
+    b.write(twin, 0, 1, false);
+    let empty = b.create(root, "empty", FileType::Regular);
+    let names = b.create(root, "names", FileType::Directory);
+    for n in 0..3000 {
+        b.link(
+            names,
+            &format!("name number {n:08}"),
+            empty,
+            FileType::Regular,
+        );
+    }
+    b.finish(HashMap::from([
+        ("file", file),
+        ("twin", twin),
+        ("names", names),
+    ]))
+}
+
+fn separator(n: usize) -> usize {
+    header::SIZE + 16 * n
+}
+
+type Contents = BTreeMap<Ino, BTreeMap<u64, u64>>;
+
+fn contents(snapshot: &Snapshot) -> Contents {
+    let nodes = snapshot.nodes.iter();
+    nodes
+        .map(|(ino, node)| (*ino, node.contents.clone()))
+        .collect()
+}
+
+#[test]
+fn a_wrong_separator_above_others_costs_nothing() {
+    let image = tall();
+    image.mark_data();
+    let bytes = std::fs::read(image.path()).unwrap();
+    let before = image.snapshot();
+    let mut repaired = 0;
+    for name in ["file", "twin", "names"] {
+        let top = image.tree(name);
+        assert_eq!(u16_at(&image.block(top), header::LEVEL), 2, "{name}");
+        assert!(u16_at(&image.block(top), header::COUNT) > 2, "{name}");
+        let middle = image.child(top, 1);
+        let places: [(FsBlock, usize); 5] =
+            [(top, 1), (top, 2), (middle, 0), (middle, 1), (middle, 2)];
+        for (at, n) in places {
+            for bit in [1, 5, 13, 30] {
+                image.edit(at, |b| {
+                    let key = u64_at(b, separator(n));
+                    put64(b, separator(n), key ^ (1 << bit));
+                });
+                let what = format!("{name}: separator {n} of {at}, bit {bit}");
+                let (code, text) = image.fsck(&["-y"]);
+                assert!(matches!(code, Some(0 | 1)), "{what}: {text}");
+                repaired += code.unwrap();
+                let (code, again) = image.fsck(&["-n"]);
+                assert_eq!(code, Some(0), "{what}: {again}\nafter\n{text}");
+                let after = image.snapshot();
+                assert!(after.paths == before.paths, "{what}: {text}");
+                assert!(contents(&after) == contents(&before), "{what}: {text}");
+                std::fs::write(image.path(), &bytes).unwrap();
+            }
+        }
+    }
+    assert!(repaired > 40, "only {repaired} mattered");
+}
