@@ -129,7 +129,9 @@ fn impossible_wishes_are_named() {
         Unfit::Journal(u64::from(least) * 4096)
     );
     assert!(format::plan(1 << 30, 4096, Some(least)).is_ok());
-    assert!(matches!(plan(4096, Some(u32::MAX)), Unfit::TooSmall(_)));
+    assert!(matches!(plan(4096, Some(1 << 18)), Unfit::TooSmall(_)));
+    // The backups of the superblock come behind the journal, and are searched for in the first 4 GiB.
+    assert_eq!(plan(4096, Some(u32::MAX)), Unfit::LargeJournal(3 << 30));
     for group in [0, 32, 100, 31552] {
         let error = format::plan_with_groups(1 << 30, 4096, None, group).unwrap_err();
         assert_eq!(error, Unfit::GroupSize);
