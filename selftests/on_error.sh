@@ -17,9 +17,10 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 image=/tmp/damaged
 cd / || exit
 
-# with OPTIONS: the damaged volume is mounted with them, and the damage is met.
+# with OPTIONS [REMOUNT]: the damaged volume is mounted with them, remounted, and the damage is met.
 with() {
 	damaged_directory $image && fs_mount $image "$TEST_DIR" -o "loop${1:+,$1}" || return
+	[[ ! ${2:-} ]] || mount -o "remount,$2" "$TEST_DIR" || return
 	echo before >"$TEST_DIR/file" && sync -f "$TEST_DIR" || return
 	dmesg --clear
 	fails 'Structure needs cleaning' ls "$TEST_DIR/many"
@@ -38,7 +39,7 @@ if [[ ${1:-} == --panic ]]; then
 fi
 
 umount "$TEST_DIR"
-plan 8
+plan 10
 check 'by default: the damage is met' with ''
 check 'by default: and told' told
 check 'by default: nothing is written any more' fails 'Read-only file system' touch "$TEST_DIR/new"
@@ -49,4 +50,6 @@ check 'errors=continue: the damage is met' with errors=continue
 check 'errors=continue: and told' told
 check 'errors=continue: what is sound can be written' eval 'echo after >"$TEST_DIR/file" &&
 	sync -f "$TEST_DIR" && [[ $(cat "$TEST_DIR/file") == after ]] && umount "$TEST_DIR"'
+check 'it can be chosen by a remount' with errors=remount-ro errors=continue
+check 'remounted: what is sound can be written' eval 'echo after >"$TEST_DIR/file" && umount "$TEST_DIR"'
 rm -f $image

@@ -15,6 +15,11 @@ put() { echo "$1" >"$file"; }
 again() { umount "$TEST_DIR" && fs_mount $scratch "$TEST_DIR" "$@"; }
 is_ro() { grep -q " $TEST_DIR $FSTYP ro[, ]" /proc/mounts; }
 
+# Names what is there already, or mount(8) would add the options of before.
+set_option() { mount -o "remount,$1" $scratch "$TEST_DIR"; }
+shown() { grep -q " $TEST_DIR $FSTYP [^ ]*$1[, ]" /proc/mounts; }
+is_default() { ! shown cowextsize && ! shown cowlifetime && ! shown errors; }
+
 # A file open for writing stands in the way of remounting read-only.
 busy() {
 	local status
@@ -26,7 +31,7 @@ busy() {
 	return $status
 }
 
-plan 16
+plan 23
 check 'write' put one
 check 'a file open for writing prevents read-only' busy
 check 'remount read-only' remount ro
@@ -43,3 +48,10 @@ check 'readable' has two
 check 'not writable' fails 'Read-only' put three
 check 'and back' remount rw
 check 'writing once more' put three
+check 'options are those of the mount' eval 'again -o cowextsize=64 && shown cowextsize=64'
+check 'a remount changes them' eval 'set_option cowlifetime=60 && shown cowlifetime=60'
+check 'but those that it does not name' shown cowextsize=64
+check 'it may set them all' eval 'set_option cowextsize=32,cowlifetime=300,errors=continue && shown errors=continue'
+check 'a bad one is refused' fails cowextsize set_option cowlifetime=50,cowextsize=0
+check 'and nothing changed by it' eval 'shown errors=continue && ! shown cowlifetime'
+check 'a new mount begins anew' eval 'again && is_default'

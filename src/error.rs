@@ -12,13 +12,22 @@ use kernel::prelude::*;
 /// What `errors=` asks for when the volume is found to be corrupt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OnError {
-    /// Say so, fail the operation, go on.
-    Continue,
-    /// Also stop writing.
+    /// Say so, fail the operation, and stop writing.
     #[default]
     RemountRo,
+    /// Go on instead.
+    Continue,
     /// Stop the machine.
     Panic,
+}
+
+impl OnError {
+    /// The one with this number.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        [Self::RemountRo, Self::Continue, Self::Panic]
+            .into_iter()
+            .find(|it| *it as u32 == number)
+    }
 }
 
 /// Has what the core can print printed by the kernel.

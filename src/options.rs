@@ -15,6 +15,7 @@ use crate::linux::fs::{MountOptions, Parameter, ParameterType, Value};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
+use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// Blocks staged at a time if nothing else is said.
 const COW_EXTENT_SIZE: u32 = 32;
@@ -73,7 +74,11 @@ impl MountOptions for Options {
         Parameter::new(c"cowlifetime", ParameterType::U32, Key::CowLifetime),
         Parameter::new(
             c"errors",
-            ParameterType::Enum(&[(c"remount-ro", 0), (c"continue", 1), (c"panic", 2)]),
+            ParameterType::Enum(&[
+                (c"remount-ro", OnError::RemountRo as u32),
+                (c"continue", OnError::Continue as u32),
+                (c"panic", OnError::Panic as u32),
+            ]),
             Key::Errors,
         ),
     ];
@@ -94,11 +99,44 @@ impl MountOptions for Options {
             (Key::CowLifetime, Value::U32(seconds @ 1..=MAX_COW_LIFETIME)) => {
                 self.cow_lifetime = seconds;
             }
-            (Key::Errors, Value::U32(0)) => self.on_error = OnError::RemountRo,
-            (Key::Errors, Value::U32(1)) => self.on_error = OnError::Continue,
-            (Key::Errors, Value::U32(2)) => self.on_error = OnError::Panic,
+            (Key::Errors, Value::U32(number)) => {
+                self.on_error = OnError::from_number(number).ok_or(EINVAL)?;
+            }
             _ => return Err(EINVAL),
         }
         Ok(())
+    }
+}
+
+/// The options of a volume that is mounted, which a remount may change.
+pub(crate) struct CurrentOptions {
+    cow_extent_size: Atomic<u32>,
+    cow_lifetime: Atomic<u32>,
+    on_error: Atomic<u32>,
+}
+
+impl CurrentOptions {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            cow_extent_size: Atomic::new(options.cow_extent_size),
+            cow_lifetime: Atomic::new(options.cow_lifetime),
+            on_error: Atomic::new(options.on_error as u32),
+        }
+    }
+
+    /// What they are. Whoever looks during a remount may see some of them changed and others not yet.
+    pub(crate) fn get(&self) -> Options {
+        Options {
+            cow_extent_size: self.cow_extent_size.load(Relaxed),
+            cow_lifetime: self.cow_lifetime.load(Relaxed),
+            on_error: OnError::from_number(self.on_error.load(Relaxed)).unwrap_or_default(),
+        }
+    }
+
+    /// Replaces them.
+    pub(crate) fn set(&self, options: Options) {
+        self.cow_extent_size.store(options.cow_extent_size, Relaxed);
+        self.cow_lifetime.store(options.cow_lifetime, Relaxed);
+        self.on_error.store(options.on_error as u32, Relaxed);
     }
 }

@@ -22,7 +22,7 @@ use crate::linux::fs::{
 };
 use crate::linux::jbd2::{Features, Journal};
 use crate::linux::workqueue::{Flags, OwnedQueue};
-use crate::options::Options;
+use crate::options::{CurrentOptions, Options};
 use crate::space::Space;
 use crate::view::View;
 use crate::volume::{Inode, Super, Volume};
@@ -93,7 +93,7 @@ impl FileSystem for Cowfs {
         let root = geometry.root;
         let sb = new.set_info(try_pin_init!(Volume {
             geometry,
-            options,
+            options: CurrentOptions::new(options),
             device,
             space,
             state <- new_mutex!(VolumeState::default(), "cowfs_volume"),
@@ -125,7 +125,11 @@ impl FileSystem for Cowfs {
         Ok(root)
     }
 
-    fn reconfigure(sb: &Super, _options: Options, change: Reconfigure) -> Result {
+    fn options(sb: &Super) -> Options {
+        sb.info().options.get()
+    }
+
+    fn reconfigure(sb: &Super, options: Options, change: Reconfigure) -> Result {
         let volume = sb.info();
         if change.to_read_write() {
             if volume.journal().is_none() || volume.is_shut_down() || volume.only_read {
@@ -140,6 +144,7 @@ impl FileSystem for Cowfs {
         if change.to_read_only() {
             sync(sb, true)?;
         }
+        volume.options.set(options);
         Ok(())
     }
 }
@@ -310,7 +315,7 @@ impl SuperOperations for Operations {
     }
 
     fn show_options(seq: &SeqFile, sb: &Super) -> Result {
-        sb.info().options.show(seq);
+        sb.info().options.get().show(seq);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::linux::fs::SuperBlock;
 use crate::linux::jbd2::Journal;
 use crate::linux::panic;
 use crate::linux::workqueue::OwnedQueue;
-use crate::options::Options;
+use crate::options::CurrentOptions;
 use crate::space::Space;
 use crate::super_block::Cowfs;
 use kernel::prelude::*;
@@ -36,7 +36,7 @@ pub(crate) struct Volume {
     /// Its fixed layout.
     pub(crate) geometry: Geometry,
     /// The mount options.
-    pub(crate) options: Options,
+    pub(crate) options: CurrentOptions,
     /// The device it is on.
     pub(crate) device: BlockDevice,
     /// Free space, groups, promises.
@@ -104,7 +104,7 @@ impl Volume {
 
     /// Does what the `errors=` option says about a volume found to be corrupt.
     pub(crate) fn corrupt(&self, sb: &Super) {
-        match self.options.on_error {
+        match self.options.get().on_error {
             OnError::Continue => {}
             OnError::RemountRo => {
                 if !sb.is_read_only() {

@@ -92,6 +92,13 @@ impl<'a> Head<'a> {
         };
         owner == transaction || next == transaction
     }
+
+    /// Whether the buffer, which is part of the running transaction, has cost it its credit.
+    fn is_modified(&self) -> bool {
+        // SAFETY: By the type invariant; the field is read once.
+        let modified = unsafe { (&raw const (*self.jh.as_ptr()).b_modified).read_volatile() };
+        modified != 0
+    }
 }
 
 impl Drop for Head<'_> {
@@ -332,8 +339,14 @@ impl<'j> Handle<'j> {
         Ok(head)
     }
 
-    /// Calls `jbd2_journal_dirty_metadata()`.
-    fn dirty(&self, buffer: &BufferHead, _head: &Head<'_>) -> Result {
+    /// Calls `jbd2_journal_dirty_metadata()`, but not to have it complain of too few credits.
+    fn dirty(&self, buffer: &BufferHead, head: &Head<'_>) -> Result {
+        if self.is_aborted() {
+            return Err(EROFS);
+        }
+        if self.credits().blocks == 0 && !head.is_modified() {
+            return Err(ENOSPC);
+        }
         // SAFETY: By the type invariants; the function takes no reference to the journal head, but we have
         // one. It looks whether that is part of the transaction.
         to_result(unsafe { bindings::jbd2_journal_dirty_metadata(self.as_raw(), buffer.as_raw()) })
@@ -383,15 +396,16 @@ impl<'j> Handle<'j> {
 
     /// Has the content of `buffer`, which has been changed, written with the transaction.
     ///
-    /// The first time this is said of a buffer in a transaction costs a credit. Fails with `EINVAL`
-    /// without access to the buffer.
+    /// The first time this is said of a buffer in a transaction costs a credit. Fails with `ENOSPC` if
+    /// none is left, with `EINVAL` without access to the buffer.
     pub fn dirty_metadata(&self, buffer: &BufferHead) -> Result {
         let head = self.granted(buffer)?;
         self.dirty(buffer, &head)
     }
 
     /// [`Handle::get_write_access`] and [`Handle::dirty_metadata`] at once, which is faster: `buffer` may be
-    /// changed until the handle ends or restarts, and is written with the transaction.
+    /// changed until the handle ends or restarts, and is written with the transaction. Unless this fails:
+    /// the buffer must not be changed then.
     pub fn modify(&self, buffer: &BufferHead) -> Result {
         let head = self.access(buffer)?;
         self.dirty(buffer, &head)

@@ -38,9 +38,13 @@ impl Fork {
         let above = match self.height() {
             0..=2 => 1,
             // Of two neighbours one is at least half full.
-            _ => self.blocks / (half * half / 4).max(1) + 1,
+            _ => {
+                let below = half.saturating_mul(half) / 4;
+                let nodes = self.blocks.checked_div(below).unwrap_or(self.blocks);
+                nodes.saturating_add(1)
+            }
         };
-        let paths = touched.min(above).max(touched / TOGETHER) + 1;
+        let paths = touched.min(above).max(touched / TOGETHER).saturating_add(1);
         touched
             .saturating_mul(2)
             .saturating_add(full)

@@ -91,26 +91,26 @@ impl Usage {
         self.groups.get(&ag)?.counts.next(from)
     }
 
-    /// The longest run among the blocks `[at, at + len)`, which lie in one group, that holds no
-    /// metadata: how far from `at` it begins, and how long it is.
-    pub fn longest_data(&self, at: FsBlock, len: u32) -> (u32, u32) {
+    /// The runs among the blocks `[at, at + len)`, which lie in one group, that hold no metadata: how far from
+    /// `at` each begins, and how long it is.
+    pub fn data_runs(&self, at: FsBlock, len: u32) -> Vec<(u32, u32)> {
         let located = self.geometry.locate(at);
         let Some((group, first)) =
             located.and_then(|(ag, first)| Some((self.groups.get(&ag)?, first.0)))
         else {
-            return (0, len);
+            return vec![(0, len)];
         };
-        let (mut best, mut start) = ((0, 0), 0);
+        let (mut runs, mut start) = (Vec::new(), 0);
         for n in 0..=len {
             let block = first + n;
             if n == len || (group.used.has(block) && !group.data.has(block)) {
-                if n - start > best.1 {
-                    best = (start, n - start);
+                if n > start {
+                    runs.push((start, n - start));
                 }
                 start = n + 1;
             }
         }
-        best
+        runs
     }
 
     /// Whether any of the blocks `[at, at + len)`, which lie in one group, has several references.

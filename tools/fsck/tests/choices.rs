@@ -105,6 +105,54 @@ fn metadata_wins_over_data() {
     assert!(kept.iter().all(|(_, holds)| *holds != node), "{kept:?}");
 }
 
+/// A node of "tree" is said to lie in the middle of the data of the others: they keep the rest on both sides, as
+/// long as there is room for two extents instead of one.
+#[test]
+fn data_beside_metadata_is_kept() {
+    let b = Builder::new(SIZE as u32, 512, 3);
+    let root = b.root();
+    let [file, full, tree] = ["file", "full", "tree"].map(|name| {
+        let ino = b.create(root, name, FileType::Regular);
+        (name, ino)
+    });
+    b.write(file.1, 0, 12, false);
+    b.write(full.1, 0, 12, false);
+    for n in 1..inode::INLINE_EXTENTS as u64 {
+        b.write(full.1, 20 * n, 1, false);
+    }
+    for n in 0..20 {
+        b.write(tree.1, 2 * n, 1, false);
+    }
+    let image = b.finish(HashMap::from([file, full, tree]));
+
+    for name in ["file", "full"] {
+        let within = u64_at(&image.inode(name), inode::INLINE + 8) + 4;
+        image.mark_data();
+        let before = image.snapshot();
+        let mut node = image.block(image.tree("tree"));
+        put64(&mut node, header::ADDRESS, within);
+        image.put(FsBlock(within), &node);
+        image.edit(FsBlock(within), |_| ());
+        image.edit_inode("tree", |b| put64(b, inode::ROOT, within));
+        let (code, text) = image.fsck(&["-y"]);
+        assert_eq!(code, Some(1), "{text}");
+        assert_eq!(image.check(), [""; 0]);
+        let after = image.snapshot();
+        let kept = if name == "file" { 11 } else { 7 };
+        assert!(
+            text.contains(&format!("over metadata: {kept} of 12 blocks kept")),
+            "{text}"
+        );
+        let mut rest = contents(&before, image.ino(name));
+        rest.retain(|(at, _)| *at > 4 || *at < 4 && name == "file");
+        assert_eq!(contents(&after, image.ino(name)), rest, "{name}");
+        for other in ["file", "full", "tree"].iter().filter(|it| **it != name) {
+            let ino = image.ino(other);
+            assert_eq!(contents(&after, ino), contents(&before, ino), "{other}");
+        }
+    }
+}
+
 /// Of a tree whose leaf is gone, the file keeps what the other leaves map; so do its clones.
 #[test]
 fn a_lost_leaf_becomes_a_hole() {

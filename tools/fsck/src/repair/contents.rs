@@ -2,12 +2,17 @@
 
 //! File data: claimed, or counted once more if another file has it, too.
 //!
-//! All metadata is claimed by now. An extent over some of it keeps the longest piece beside it: what the rest
-//! held, if it ever held any of this file, has been overwritten.
+//! All metadata is claimed by now. An extent over some of it keeps what lies beside it: what the rest held, if it
+//! ever held any of this file, has been overwritten. That may make several extents of one, of which the longest
+//! stay if there is not room for all of them where the one was.
 
+use std::cmp::Reverse;
+
+use cowfs_core::block::Block;
+use cowfs_core::btree::Array;
 use cowfs_core::error::Result;
 use cowfs_core::extent::Extent;
-use cowfs_core::ondisk::inode::{self, Format};
+use cowfs_core::ondisk::inode::{self, Format, INLINE_EXTENTS};
 use cowfs_core::ondisk::Kind;
 use cowfs_core::units::FsBlock;
 use cowfs_image::overlay::Buf;
@@ -54,7 +59,7 @@ impl Visitor for Data {
         _range: Range,
     ) -> Option<Span> {
         let old = records::<Extent>(buf)?;
-        let kept = repair.claim_data(self.who, &old);
+        let kept = repair.claim_data(self.who, &old, Array::<Extent>::capacity(buf.size()));
         repair.keep_extents(buf, &old, &kept)
     }
 
@@ -100,7 +105,7 @@ impl Repair<'_> {
         let mut data = Data { who: slot.who() };
         let (blocks, end) = if slot.u8(inode::FORMAT) == Format::Extents as u8 {
             let old = self.inline_extents(slot);
-            let kept = self.claim_data(data.who, &old);
+            let kept = self.claim_data(data.who, &old, INLINE_EXTENTS);
             if kept != old {
                 self.keep_inline(slot, &kept);
             }
@@ -124,24 +129,30 @@ impl Repair<'_> {
         }
     }
 
-    /// Claims what data some extents have beside metadata, and returns that.
-    fn claim_data(&mut self, who: Subject, extents: &[Extent]) -> Vec<Extent> {
+    /// Claims what data some extents have beside metadata, and returns that: no more than `room` extents.
+    fn claim_data(&mut self, who: Subject, extents: &[Extent], room: usize) -> Vec<Extent> {
         let mut kept = Vec::with_capacity(extents.len());
+        let mut spare = room.saturating_sub(extents.len());
         for extent in extents {
             if let Some(ag) = self.group_of(extent.disk) {
                 self.use_group(ag);
             }
-            let (skip, len) = self.usage.longest_data(extent.disk, extent.len);
-            if len < extent.len {
+            let mut runs = self.usage.data_runs(extent.disk, extent.len);
+            runs.sort_by_key(|&(_, len)| Reverse(len));
+            runs.truncate(1 + spare);
+            runs.sort_unstable();
+            spare -= runs.len().saturating_sub(1);
+            let blocks: u32 = runs.iter().map(|(_, len)| len).sum();
+            if blocks < extent.len {
                 self.lost(
                     who,
                     format_args!(
-                        "file block {} on: over metadata: {len} of {} blocks kept",
+                        "file block {} on: over metadata: {blocks} of {} blocks kept",
                         extent.file, extent.len
                     ),
                 );
             }
-            if len > 0 {
+            for (skip, len) in runs {
                 let part = Extent {
                     file: extent.file.add(u64::from(skip)),
                     disk: extent.disk.add(u64::from(skip)),
