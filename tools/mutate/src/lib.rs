@@ -11,6 +11,8 @@
 //! The fuzzer of fsck and the tests in the guest use it.
 #![forbid(unsafe_code)]
 
+mod random;
+
 use std::collections::BTreeMap;
 
 use cowfs_core::ondisk::{header, superblock, Geometry, Kind};
@@ -20,7 +22,7 @@ use cowfs_core::units::FsBlock;
 /// Bytes of one change.
 const CHANGE: usize = 6;
 /// Most changes made.
-const MOST: usize = 24;
+const MOST: usize = 8 * 5;
 /// Blocks of the journal that may be changed, its superblock being the first.
 const LOG: u64 = 8;
 
@@ -28,6 +30,8 @@ const LOG: u64 = 8;
 pub struct Targets {
     journal: FsBlock,
     size: usize,
+    /// Number of blocks of the volume.
+    end: u64,
     blocks: Vec<FsBlock>,
 }
 
@@ -42,15 +46,18 @@ impl Targets {
             let magic = block.first_chunk().copied().map(u32::from_le_bytes);
             magic.and_then(Kind::from_magic).is_some()
         };
+        // What the journal holds of the others is not read again.
+        let log = journal.0..journal.add(u64::from(geometry.journal_blocks)).0;
         let found = bytes.chunks_exact(size).enumerate();
         blocks.extend(
             found
-                .filter(|(_, block)| has_magic(block))
+                .filter(|(at, block)| !log.contains(&(*at as u64)) && has_magic(block))
                 .map(|(at, _)| FsBlock(at as u64)),
         );
         Targets {
             journal,
             size,
+            end: geometry.blocks,
             blocks,
         }
     }

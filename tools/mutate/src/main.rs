@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use cowfs_core::ondisk::{header, superblock, Superblock};
+use cowfs_core::ondisk::{superblock, Superblock};
 use cowfs_core::units::FsBlock;
 use cowfs_mutate::Targets;
 use fastrand::Rng;
@@ -37,22 +37,8 @@ fn main() -> Result<()> {
         .geometry()
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let mut random = Rng::with_seed(arguments.seed);
-    let input: Vec<u8> = (0..random.usize(1..=8))
-        .flat_map(|_| {
-            let [b0, b1] = random.u16(..).to_le_bytes();
-            // What a block begins with is looked at more often than the rest.
-            let end = match random.bool() {
-                true => 2 * header::SIZE as u16,
-                false => geometry.block_size() as u16,
-            };
-            let [p0, p1] = random.u16(..end).to_le_bytes();
-            let value = match random.bool() {
-                true => random.choice([0, 1, 0x7f, 0x80, 0xff]).unwrap_or(0),
-                false => random.u8(..),
-            };
-            [b0, b1, p0, p1, random.u8(..), value]
-        })
-        .collect();
+    let targets = Targets::find(&geometry, &bytes);
+    let input = targets.choose(&bytes, &mut random);
     // The file that is there is written over: in the guest, room for a new one costs more.
     let to = File::options()
         .write(true)
@@ -62,7 +48,7 @@ fn main() -> Result<()> {
         .with_context(|| format!("{}", arguments.to.display()))?;
     to.set_len(bytes.len() as u64)?;
     to.write_all_at(&bytes, 0)?;
-    for (at, block) in Targets::find(&geometry, &bytes).damage(&bytes, &input) {
+    for (at, block) in targets.damage(&bytes, &input) {
         to.write_all_at(&block, at.0 * geometry.block_size() as u64)?;
         println!("block {at}");
     }
