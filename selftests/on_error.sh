@@ -22,14 +22,16 @@ with() {
 	damaged_directory $image && fs_mount $image "$TEST_DIR" -o "loop${1:+,$1}" || return
 	[[ ! ${2:-} ]] || mount -o "remount,$2" "$TEST_DIR" || return
 	echo before >"$TEST_DIR/file" && sync -f "$TEST_DIR" || return
-	dmesg --clear
+	echo "on_error: mounted with ${*:-no options}" >/dev/kmsg
 	fails 'Structure needs cleaning' ls "$TEST_DIR/many"
 }
 
 # One line says what is wrong, and where.
 told() {
-	dmesg --raw
-	dmesg --raw | grep -qE 'cowfs \(loop[0-9]+\): block [0-9]+: .'
+	local log
+	log=$(dmesg --raw | tac | sed '/on_error: mounted/q')
+	printf '%s\n' "$log"
+	grep -qE 'cowfs \(loop[0-9]+\): block [0-9]+: .' <<<"$log"
 }
 
 if [[ ${1:-} == --panic ]]; then

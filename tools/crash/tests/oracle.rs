@@ -114,7 +114,7 @@ fn a_write_that_failed_may_be_there_or_not() {
         "b:2:1:write:5:0:2:1",
         "e:2:2:0",
         "b:3:1:write:5:1:3:1",
-        "e:3:1:0", // one block of three
+        "e:3:-28:0",
         "b:4:1:sync:5:1",
         "e:4:0:0",
     ]);
@@ -123,6 +123,47 @@ fn a_write_that_failed_may_be_there_or_not() {
     assert!(ok(&[(2, 0), (3, 1)]));
     assert!(ok(&[(2, 0), (3, 1), (3, 2), NO]));
     assert!(!ok(&[(3, 0), (3, 1)]));
+}
+
+#[test]
+fn what_a_short_write_did_is_promised() {
+    let trace = trace(&[
+        "b:1:0:start",
+        "e:1:0:0",
+        "b:2:1:write:5:0:2:1",
+        "e:2:2:0",
+        "b:3:1:write:5:1:3:1",
+        "e:3:1:0", // one block of three
+        "b:4:1:sync:5:1",
+        "e:4:0:0",
+    ]);
+    let ok = |blocks: &[(u64, u64)]| said(&trace, 8, 5, &contents(blocks)).is_ok();
+    assert!(ok(&[(2, 0), (3, 1)]));
+    assert!(!ok(&[(2, 0), (2, 1)]));
+    assert!(!ok(&[(2, 0), NO]));
+    assert!(!ok(&[(2, 0), (3, 1), (3, 2)]));
+}
+
+/// Where the file was long enough before, what a short write did not do may be there or not.
+#[test]
+fn the_rest_of_a_short_write_is_there_or_not() {
+    let trace = trace(&[
+        "b:1:0:start",
+        "e:1:0:0",
+        "b:2:1:write:5:0:3:1",
+        "e:2:3:0",
+        "b:3:1:write:5:0:3:0",
+        "e:3:1:0", // one block of three
+        "b:4:1:sync:5:1",
+        "e:4:0:0",
+        "b:5:1:write:5:1:1:1",
+        "e:5:1:0",
+    ]);
+    let ok = |end, blocks: &[(u64, u64)]| said(&trace, end, 5, &contents(blocks)).is_ok();
+    assert!(ok(8, &[(3, 0), (2, 1), (3, 2)]));
+    assert!(!ok(8, &[(2, 0), (2, 1), (2, 2)]));
+    assert!(ok(10, &[(3, 0), (5, 1), (2, 2)]));
+    assert!(!ok(10, &[(3, 0), (3, 1), (2, 2)]));
 }
 
 #[test]

@@ -153,6 +153,25 @@ fn data_beside_metadata_is_kept() {
     }
 }
 
+/// Without a map, inode blocks are searched for, and one that is damaged is as good as others: most of its inodes
+/// are.
+#[test]
+fn a_damaged_inode_block_is_found_by_searching() {
+    let image = sample();
+    let deep = image.ino("deep");
+    let (at, _) = image.geometry.inode_at(deep).unwrap();
+    assert_ne!(at, image.geometry.inode_at(image.ino("root")).unwrap().0);
+    let group = image.geometry.locate(at).unwrap().0;
+    let (before, after, _) = repaired(&image, |i| {
+        let mut bytes = i.block(at);
+        bytes[SIZE - 1] ^= 1;
+        i.put(at, &bytes);
+        i.put(i.group(group.0), &[0; SIZE]);
+    });
+    assert_eq!(ino_at(&after, "/dir/sub/deep"), deep);
+    assert_eq!(after.nodes.get(&deep), before.nodes.get(&deep));
+}
+
 /// Of a tree whose leaf is gone, the file keeps what the other leaves map; so do its clones.
 #[test]
 fn a_lost_leaf_becomes_a_hole() {

@@ -5,12 +5,15 @@
 mod common;
 
 use common::{fsck, sample, Image};
-use cowfs_core::ondisk::inode;
+use cowfs_core::ondisk::{inode, superblock, Superblock};
 use cowfs_core::units::FsBlock;
+use cowfs_image::device::{self, Device};
+use cowfs_image::volume::find_backup;
 use rustix::pipe::{fcntl_setpipe_size, pipe};
 use rustix::process::{kill_process, Pid, Signal};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -199,6 +202,48 @@ fn a_damaged_superblock_is_replaced_by_its_backup() {
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("superblock in block 0: superblock: block 0: bad superblock checksum"));
     assert!(text.contains("1 error found and left"), "{text}");
+}
+
+/// The device held another volume before, of another layout.
+#[test]
+fn the_backup_of_the_latest_volume_is_taken() {
+    let image = sample();
+    let found = Superblock::backups(&image.geometry).next().unwrap();
+    let mut old = Superblock::decode(image.block(found).first_chunk().unwrap(), found).unwrap();
+    old.made -= 1;
+    old.uuid[0] ^= 1;
+    old.address = FsBlock(found.0 - 16);
+    let mut block = vec![0; common::SIZE];
+    block[..superblock::SIZE].copy_from_slice(&old.encode());
+    image.put(old.address, &block);
+    image.put(FsBlock(0), &[0; common::SIZE]);
+    let (code, text) = fsck(image.path(), &["-n"]);
+    assert_eq!(code, Some(4), "{text}");
+    let taken = format!("going on with the backup in block {found}");
+    assert!(text.contains(&taken), "{text}");
+}
+
+/// A device of which the first MiB cannot be read.
+#[derive(Debug)]
+struct Beyond(File);
+
+impl device::Image for Beyond {
+    fn read_at(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
+        match at {
+            ..0x10_0000 => Err(io::Error::other("unreadable")),
+            _ => self.0.read_exact_at(to, at),
+        }
+    }
+}
+
+#[test]
+fn a_backup_is_found_beyond_what_cannot_be_read() {
+    let image = sample();
+    let found = Superblock::backups(&image.geometry).next().unwrap();
+    assert!(found.0 * common::SIZE as u64 > 1 << 20);
+    let bytes = image.geometry.blocks << image.geometry.block_shift;
+    let device = Device::of_image(Box::new(Beyond(image.handle())), bytes);
+    assert_eq!(find_backup(&device).map(|it| it.address), Some(found));
 }
 
 #[test]

@@ -27,8 +27,9 @@ use crate::journal::{superblock as journal_sb, JournalError, JournalSuperblock, 
 /// How far into a device backups of the superblock are searched for, in bytes: further than the largest journal.
 const SEARCH: u64 = 4 << 30;
 
-/// How many reads may fail in that search.
-const MOST_FAILURES: u32 = 64;
+/// How many MiB may be damaged in that search, and how many reads may fail in each.
+const MOST_DAMAGED: u32 = 64;
+const MOST_FAILURES: u32 = 4;
 
 /// Why a volume cannot be opened.
 #[derive(Debug, ThisError)]
@@ -254,19 +255,22 @@ fn read_superblock(
 }
 
 /// Searches what can be read of the device's first 4 GiB for a backup of the superblock, whatever its
-/// block size.
+/// block size. Of several volumes, which were on the device one after the other, it is that of the latest.
 pub fn find_backup(device: &Device) -> Option<Superblock> {
     const CHUNK: usize = 1 << 20;
     let end = device.bytes().min(SEARCH);
     let mut chunk = vec![0; CHUNK];
     let mut from = 0;
-    let mut failures = 0;
-    while from < end && failures < MOST_FAILURES {
+    let mut damaged = 0;
+    let mut latest: Option<Superblock> = None;
+    while from < end && damaged < MOST_DAMAGED {
         let len = (end - from).min(CHUNK as u64) as usize;
         let part = &mut chunk[..len];
         let whole = device.read_at(from, part).is_ok();
         if !whole {
             part.fill(0);
+            damaged += 1;
+            let mut failures = 0;
             for (n, some) in part.chunks_mut(MAX_BLOCK_SIZE as usize).enumerate() {
                 let offset = from + n as u64 * u64::from(MAX_BLOCK_SIZE);
                 if failures < MOST_FAILURES && device.read_at(offset, some).is_err() {
@@ -280,13 +284,14 @@ pub fn find_backup(device: &Device) -> Option<Superblock> {
             if !block.starts_with(&superblock::MAGIC) {
                 continue;
             }
-            if let Some(found) = backup_at(block, offset) {
-                return Some(found);
+            let later = |found: &Superblock| latest.as_ref().is_none_or(|it| it.made < found.made);
+            if let Some(found) = backup_at(block, offset).filter(later) {
+                latest = Some(found);
             }
         }
         from += len as u64;
     }
-    None
+    latest
 }
 
 /// Decodes the backup at byte `offset`; its own block size must agree with its place.

@@ -10,10 +10,15 @@
 //!   4  superblock's backups          | flush | superblock | flush
 //! ```
 //!
-//! Stopped in 1 or 3, the next mount, or check, replays the journal again. If the journal has not as many
-//! blocks as are staged, 2 is not possible: then the superblock says that there are errors while 3 is
-//! under way, and repair must be run again. The superblock comes last, as it has no place in the journal;
-//! all that may change in it are errors that are no more, and what a backup says better.
+//! Stopped in 1 or 3, the next mount, or check, replays the journal again.
+//!
+//! That is not enough where what is home is not right before 3 is over: after 1, if a part of the journal was
+//! lost, and during 3, if the journal has not as many blocks as are staged, so that there is no 2. Then the
+//! journal's superblock is zeroes from 1 on, until 2 has happened or 3 is over. No kernel mounts such a volume,
+//! and repair must be run again.
+//!
+//! The superblock comes last, as it has no place in the journal; all that may change in it are errors that are
+//! no more, and what a backup says better.
 
 use std::io;
 use std::time::SystemTime;
@@ -33,44 +38,48 @@ impl Volume {
     ///
     /// Those of the device.
     pub fn write_out(&mut self) -> io::Result<()> {
-        let mut journal = self.empty_journal()?;
+        let mut journal = self.next_journal()?;
+        let is_new = !matches!(self.journal(), Journal::Clean(old) if old.errno == 0);
+        let is_lost = match self.journal() {
+            Journal::Unusable(_) => true,
+            _ => !self.replay().faults.is_empty(),
+        };
         let staged = std::mem::take(&mut *self.staged_mut());
         let blocks: Vec<(u64, &[u8])> =
             staged.iter().map(|(at, buf)| (at.0, buf.bytes())).collect();
+        let room = journal.blocks.saturating_sub(journal.first) as usize;
+        let fits = write::log_blocks(self.geometry().block_size(), blocks.len()) <= room;
+
+        self.write_replayed()?;
+        if !blocks.is_empty() && (is_lost || !fits) {
+            self.forbid_mounts()?;
+        } else if is_new {
+            self.write_journal(&journal)?;
+        }
+        self.now_is(Journal::Clean(journal.clone()));
         if !blocks.is_empty() {
-            let size = self.geometry().block_size();
-            let room = journal.blocks.saturating_sub(journal.first) as usize;
-            if write::log_blocks(size, blocks.len()) <= room {
+            if fits {
                 self.log(&mut journal, &blocks)?;
                 self.write_home(&blocks)?;
                 journal.start = 0;
                 journal.sequence = journal.sequence.wrapping_add(1);
-                self.write_journal(&journal)?;
             } else {
                 self.write_superblock(FsBlock(0), superblock::STATE_ERROR)?;
                 self.device().sync()?;
                 self.write_home(&blocks)?;
             }
+            self.write_journal(&journal)?;
         }
         self.write_superblocks()?;
         self.now_is(Journal::Clean(journal));
         Ok(())
     }
 
-    /// Writes what the journal holds home and empties it; if it cannot be used, makes it a new one.
-    fn empty_journal(&mut self) -> io::Result<JournalSuperblock> {
+    /// What the journal is to be once it is empty.
+    fn next_journal(&self) -> io::Result<JournalSuperblock> {
         let mut journal = match self.journal() {
-            Journal::Clean(journal) if journal.errno == 0 => return Ok(journal.clone()),
             Journal::Clean(journal) => journal.clone(),
             Journal::NeedsReplay(journal) => {
-                let mut addresses: Vec<u64> = self.replay().addresses().collect();
-                addresses.sort_unstable();
-                let mut block = vec![0; self.geometry().block_size()];
-                for home in addresses {
-                    self.read_replayed(FsBlock(home), &mut block)?;
-                    self.write_block(FsBlock(home), &block)?;
-                }
-                self.device().sync()?;
                 let mut journal = journal.clone();
                 journal.start = 0;
                 // Later than what may be left of a transaction that was not finished, as in the kernel.
@@ -90,9 +99,29 @@ impl Volume {
             }
         };
         journal.errno = 0;
-        self.write_journal(&journal)?;
-        self.now_is(Journal::Clean(journal.clone()));
         Ok(journal)
+    }
+
+    /// Writes what the journal holds home.
+    fn write_replayed(&self) -> io::Result<()> {
+        let mut addresses: Vec<u64> = self.replay().addresses().collect();
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        addresses.sort_unstable();
+        let mut block = vec![0; self.geometry().block_size()];
+        for home in addresses {
+            self.read_replayed(FsBlock(home), &mut block)?;
+            self.write_block(FsBlock(home), &block)?;
+        }
+        self.device().sync()
+    }
+
+    /// Makes the journal's superblock one that nobody takes for one.
+    fn forbid_mounts(&self) -> io::Result<()> {
+        let zeroes = vec![0; self.geometry().block_size()];
+        self.write_block(self.geometry().journal_start, &zeroes)?;
+        self.device().sync()
     }
 
     /// The greatest number of a transaction that any block of the journal bears.

@@ -43,6 +43,9 @@ impl fmt::Display for Value {
     }
 }
 
+/// The number of no operation: nothing ever makes it durable.
+const NEVER: OpNumber = OpNumber::MAX;
+
 /// What one operation put into a block, one of these.
 #[derive(Clone, Debug)]
 struct Later {
@@ -128,6 +131,15 @@ impl Size {
     pub fn set(&mut self, op: OpNumber, size: u64) {
         self.now = size;
         self.later.push((op, Change::To(size)));
+    }
+
+    /// An operation makes it no larger than `size`.
+    fn fall_short(&mut self, op: OpNumber, size: u64) {
+        for (_, change) in self.later.iter_mut().filter(|(later, _)| *later == op) {
+            if let Change::AtLeast(wanted) = change {
+                *wanted = size.min(*wanted);
+            }
+        }
     }
 
     /// What it is for those who look, if all that began returns.
@@ -221,6 +233,27 @@ impl File {
             for later in cell.later.iter_mut().filter(|later| later.op == op) {
                 later.returned = !failed;
             }
+        }
+    }
+
+    /// An operation ends at block `end`, which is byte `size`. What it was to put there and behind may be there or
+    /// not, for ever.
+    pub fn fall_short(&mut self, op: OpNumber, end: u64, size: u64) {
+        self.size.fall_short(op, size);
+        let Some(span) = self.spans.remove(&op) else {
+            return;
+        };
+        let (first, last) = span.into_inner();
+        for (_, cell) in self
+            .blocks
+            .range_mut(end.max(first)..last.saturating_add(1).max(end))
+        {
+            for later in cell.later.iter_mut().filter(|later| later.op == op) {
+                later.op = NEVER;
+            }
+        }
+        if first < end {
+            self.spans.insert(op, first..=last.min(end - 1));
         }
     }
 

@@ -201,14 +201,20 @@ impl<'a> Oracle<'a> {
             | Kind::Truncate(object, _)
             | Kind::Clone(object, _)
             | Kind::Range(object, ..) => {
-                let short = match &op.kind {
+                let end = match &op.kind {
                     Kind::Write(_, blocks, _) | Kind::Range(_, blocks, ..) => {
-                        op.ended.is_some_and(|(_, done)| done != blocks.len as i64)
+                        Some(op.extends_to(*blocks)).filter(|end| *end < blocks.end())
                     }
-                    _ => op.failed(),
+                    _ => None,
                 };
-                self.file_mut(*object).returned(op.number, short);
-                if short {
+                let failed = op.failed() || end == Some(0);
+                let size = self.block_size;
+                let file = self.file_mut(*object);
+                if let Some(end) = end.filter(|_| !failed) {
+                    file.fall_short(op.number, end, end * size);
+                }
+                file.returned(op.number, failed);
+                if failed {
                     // Some of it may be there, for ever: nobody promised anything.
                     return;
                 }

@@ -100,7 +100,7 @@ impl Checker<'_> {
                     None => break,
                 }
             }
-            settled.append(&mut way);
+            settled.extend(way);
         }
     }
 }

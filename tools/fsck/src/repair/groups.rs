@@ -243,9 +243,11 @@ impl Repair<'_> {
         }
     }
 
+    /// Whether that is an inode block of the group. If it is damaged it is one all the same: each of its inodes
+    /// is looked at for itself.
     fn is_inode_block(&self, at: FsBlock, ag: AgNumber) -> bool {
-        let read = self.overlay.read(at, Kind::Inodes);
-        read.is_ok_and(|buf| buf.u64(header::OWNER) == u64::from(ag.0))
+        let loaded = self.load(at, Kind::Inodes);
+        loaded.is_some_and(|(buf, _)| buf.u64(header::OWNER) == u64::from(ag.0))
     }
 
     /// Adds inode blocks that directories lead to, and those that the directories in them lead to.

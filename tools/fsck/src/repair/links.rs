@@ -7,7 +7,7 @@
 //! that is in it. A nameless inode without links is none of these: it was deleted, and only its
 //! last step is missing (see `orphans`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
 use cowfs_core::dir;
@@ -38,8 +38,13 @@ fn names(name: &str) -> impl Iterator<Item = String> + '_ {
 impl Repair<'_> {
     /// Makes everything reachable, once.
     pub(super) fn links(&mut self) -> Result {
-        for (dir, ino) in std::mem::take(&mut self.surplus) {
-            self.remove_surplus(dir, ino)?;
+        let mut surplus = std::mem::take(&mut self.surplus);
+        surplus.sort_unstable();
+        for entries in surplus.chunk_by(|one, next| one.0 == next.0) {
+            if let [(dir, _), ..] = entries {
+                let inos: Vec<Ino> = entries.iter().map(|(_, ino)| *ino).collect();
+                self.remove_surplus(*dir, &inos)?;
+            }
         }
         self.break_circles()?;
         self.count_children();
@@ -51,29 +56,34 @@ impl Repair<'_> {
         self.parents_and_counts()
     }
 
-    /// Removes one of the entries of `dir` that lead to `ino`.
-    fn remove_surplus(&mut self, dir: Ino, ino: Ino) -> Result {
+    /// Removes from `dir`, for each of `inos`, one of the entries that lead to it.
+    fn remove_surplus(&mut self, dir: Ino, inos: &[Ino]) -> Result {
         let Some(slot) = self.slot(dir) else {
             return Ok(());
         };
-        let mut found = None;
+        let mut wanted: HashMap<Ino, usize> = HashMap::new();
+        for ino in inos {
+            *wanted.entry(*ino).or_default() += 1;
+        }
+        let mut found = Vec::new();
         dir::read(&self.overlay, &slot.root(), 0, |_, name, to, _| {
-            if to == ino {
-                found = Some(name.to_vec());
+            if let Some(more @ 1..) = wanted.get_mut(&to) {
+                *more -= 1;
+                found.push((name.to_vec(), to));
             }
-            found.is_none()
+            found.len() < inos.len()
         })?;
-        let Some(name) = found else {
-            return Ok(());
-        };
-        self.lost(
-            Subject::Inode(dir),
-            format_args!(
-                "entry {:?}: directory {ino} is elsewhere already: removed",
-                String::from_utf8_lossy(&name)
-            ),
-        );
-        self.remove_entry(dir, &name)
+        for (name, ino) in found {
+            self.lost(
+                Subject::Inode(dir),
+                format_args!(
+                    "entry {:?}: directory {ino} is elsewhere already: removed",
+                    String::from_utf8_lossy(&name)
+                ),
+            );
+            self.remove_entry(dir, &name)?;
+        }
+        Ok(())
     }
 
     /// Where the way up goes in a circle, removes an entry, so that there is a topmost directory to
@@ -91,7 +101,7 @@ impl Repair<'_> {
                     .and_then(|directory| directory.found_in);
                 if !way.insert(at) {
                     if let Some(up) = up {
-                        self.remove_surplus(up, at)?;
+                        self.remove_surplus(up, &[at])?;
                     }
                     if let Some(directory) = self.directories.get_mut(&at) {
                         directory.found_in = None;
@@ -103,7 +113,7 @@ impl Repair<'_> {
                     None => break,
                 }
             }
-            settled.append(&mut way);
+            settled.extend(way);
         }
         Ok(())
     }
