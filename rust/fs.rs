@@ -128,12 +128,6 @@ pub trait FileSystem: Sized + 'static {
     fn fill_super(sb: NewSuperBlock<'_, Self>, options: Self::Options)
         -> Result<ARef<Inode<Self>>>;
 
-    /// The options in effect, with which a remount begins: what is not named then stays as it is. It may be
-    /// called while another remount goes on.
-    fn options(_sb: &SuperBlock<Self>) -> Self::Options {
-        MountOptions::new()
-    }
-
     /// Applies options on a remount, which may change between read-only and read-write.
     ///
     /// The file system has been synced; before it becomes read-only, writers have been waited for

@@ -199,7 +199,7 @@ pub(crate) fn reserve(
 /// The CoW extent size in blocks.
 pub(crate) fn window(view: &View<'_>, map: &Map) -> u32 {
     match map.cow_extent_size {
-        0 => view.volume().options.get().cow_extent_size,
+        0 => view.volume().options.cow_extent_size(),
         size => size,
     }
 }

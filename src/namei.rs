@@ -8,7 +8,7 @@ use crate::error;
 use crate::file::attr;
 use crate::inode::make::{self, What};
 use crate::inode::{log, read, Map};
-use crate::libcowfs::dir;
+use crate::libcowfs::dir::{self, Entry};
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
 use crate::libcowfs::inode::{symlink, FileType as EntryType};
 use crate::libcowfs::space::{credits, orphans};
@@ -210,13 +210,7 @@ impl InodeOperations for Operations {
             return Err(ENAMETOOLONG);
         }
         sb.info().check_runs()?;
-        let view = View::new(sb);
-        let found = {
-            let map = dir.data().map();
-            let root = map.directory_ref()?;
-            dir::lookup(&view, root, name).map_err(|e| error::report(sb, e))?
-        };
-        found
+        find(dir, name)?
             .map(|entry| read::get_linked(sb, entry.ino))
             .transpose()
     }
@@ -339,8 +333,17 @@ impl InodeOperations for Operations {
     }
 }
 
+/// The entry `name` of `dir`.
+fn find(dir: &Inode, name: &[u8]) -> Result<Option<Entry>> {
+    let view = View::new(dir.sb());
+    let map = dir.data().map();
+    dir::lookup(&view, map.directory_ref()?, name).map_err(|e| error::report(dir.sb(), e))
+}
+
 /// Takes `entry`, which names `inode`, out of `dir`.
 fn remove(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: &Inode) -> Result {
+    // What cannot be read is noticed before anything is changed.
+    find(dir.inode(), entry.name())?.ok_or(ENOENT)?;
     let refused = change(dir.inode(), Room::Slack, 0, 1, |tx| {
         if inode.is_dir() || inode.nlink() == 1 {
             // The only step that may find no room, if the slack is used up: nothing else is done before.

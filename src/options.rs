@@ -27,32 +27,11 @@ const COW_LIFETIME: u32 = 300;
 /// The most that may be said.
 const MAX_COW_LIFETIME: u32 = 86_400;
 
-/// The options of a mount.
-#[derive(Clone, Copy)]
+/// The options that a mount or a remount names.
 pub(crate) struct Options {
-    /// Blocks staged at a time for copy on write, from 1 to 4096.
-    pub(crate) cow_extent_size: u32,
-    /// Seconds between visits of the worker that takes from quiet files what is staged for them, from 1 to a day's.
-    pub(crate) cow_lifetime: u32,
-    /// What to do when the volume is found to be corrupt.
-    pub(crate) on_error: OnError,
-}
-
-impl Options {
-    /// Prints the options that differ from the default.
-    pub(crate) fn show(&self, seq: &SeqFile) {
-        if self.cow_extent_size != COW_EXTENT_SIZE {
-            seq_print!(seq, ",cowextsize={}", self.cow_extent_size);
-        }
-        if self.cow_lifetime != COW_LIFETIME {
-            seq_print!(seq, ",cowlifetime={}", self.cow_lifetime);
-        }
-        match self.on_error {
-            OnError::RemountRo => {}
-            OnError::Continue => seq_print!(seq, ",errors=continue"),
-            OnError::Panic => seq_print!(seq, ",errors=panic"),
-        }
-    }
+    cow_extent_size: Option<u32>,
+    cow_lifetime: Option<u32>,
+    on_error: Option<OnError>,
 }
 
 /// By what the options are told apart.
@@ -85,22 +64,22 @@ impl MountOptions for Options {
 
     fn new() -> Self {
         Self {
-            cow_extent_size: COW_EXTENT_SIZE,
-            cow_lifetime: COW_LIFETIME,
-            on_error: OnError::default(),
+            cow_extent_size: None,
+            cow_lifetime: None,
+            on_error: None,
         }
     }
 
     fn parse(&mut self, key: Key, value: Value<'_>) -> Result {
         match (key, value) {
             (Key::CowExtentSize, Value::U32(blocks @ 1..=MAX_COW_EXTENT_SIZE)) => {
-                self.cow_extent_size = blocks;
+                self.cow_extent_size = Some(blocks);
             }
             (Key::CowLifetime, Value::U32(seconds @ 1..=MAX_COW_LIFETIME)) => {
-                self.cow_lifetime = seconds;
+                self.cow_lifetime = Some(seconds);
             }
             (Key::Errors, Value::U32(number)) => {
-                self.on_error = OnError::from_number(number).ok_or(EINVAL)?;
+                self.on_error = Some(OnError::from_number(number).ok_or(EINVAL)?);
             }
             _ => return Err(EINVAL),
         }
@@ -108,7 +87,7 @@ impl MountOptions for Options {
     }
 }
 
-/// The options of a volume that is mounted, which a remount may change.
+/// The options of a volume that is mounted.
 pub(crate) struct CurrentOptions {
     cow_extent_size: Atomic<u32>,
     cow_lifetime: Atomic<u32>,
@@ -116,27 +95,57 @@ pub(crate) struct CurrentOptions {
 }
 
 impl CurrentOptions {
+    /// Those that are named, and the defaults of the others.
     pub(crate) fn new(options: Options) -> Self {
-        Self {
-            cow_extent_size: Atomic::new(options.cow_extent_size),
-            cow_lifetime: Atomic::new(options.cow_lifetime),
-            on_error: Atomic::new(options.on_error as u32),
-        }
+        let new = Self {
+            cow_extent_size: Atomic::new(COW_EXTENT_SIZE),
+            cow_lifetime: Atomic::new(COW_LIFETIME),
+            on_error: Atomic::new(OnError::default() as u32),
+        };
+        new.set(options);
+        new
     }
 
-    /// What they are. Whoever looks during a remount may see some of them changed and others not yet.
-    pub(crate) fn get(&self) -> Options {
-        Options {
-            cow_extent_size: self.cow_extent_size.load(Relaxed),
-            cow_lifetime: self.cow_lifetime.load(Relaxed),
-            on_error: OnError::from_number(self.on_error.load(Relaxed)).unwrap_or_default(),
-        }
-    }
-
-    /// Replaces them.
+    /// Changes those that are named.
     pub(crate) fn set(&self, options: Options) {
-        self.cow_extent_size.store(options.cow_extent_size, Relaxed);
-        self.cow_lifetime.store(options.cow_lifetime, Relaxed);
-        self.on_error.store(options.on_error as u32, Relaxed);
+        if let Some(blocks) = options.cow_extent_size {
+            self.cow_extent_size.store(blocks, Relaxed);
+        }
+        if let Some(seconds) = options.cow_lifetime {
+            self.cow_lifetime.store(seconds, Relaxed);
+        }
+        if let Some(on_error) = options.on_error {
+            self.on_error.store(on_error as u32, Relaxed);
+        }
+    }
+
+    /// Blocks staged at a time for copy on write, from 1 to 4096.
+    pub(crate) fn cow_extent_size(&self) -> u32 {
+        self.cow_extent_size.load(Relaxed)
+    }
+
+    /// Seconds between visits of the worker that takes from quiet files what is staged for them, from 1 to a day's.
+    pub(crate) fn cow_lifetime(&self) -> u32 {
+        self.cow_lifetime.load(Relaxed)
+    }
+
+    /// What to do when the volume is found to be corrupt.
+    pub(crate) fn on_error(&self) -> OnError {
+        OnError::from_number(self.on_error.load(Relaxed)).unwrap_or_default()
+    }
+
+    /// Prints the options that differ from the default.
+    pub(crate) fn show(&self, seq: &SeqFile) {
+        if self.cow_extent_size() != COW_EXTENT_SIZE {
+            seq_print!(seq, ",cowextsize={}", self.cow_extent_size());
+        }
+        if self.cow_lifetime() != COW_LIFETIME {
+            seq_print!(seq, ",cowlifetime={}", self.cow_lifetime());
+        }
+        match self.on_error() {
+            OnError::RemountRo => {}
+            OnError::Continue => seq_print!(seq, ",errors=continue"),
+            OnError::Panic => seq_print!(seq, ",errors=panic"),
+        }
     }
 }

@@ -30,7 +30,7 @@ const SOON: u32 = 1000;
 
 /// There is a first file with something staged.
 pub(crate) fn arm(sb: &Super) {
-    let seconds = sb.info().options.get().cow_lifetime;
+    let seconds = sb.info().options.cow_lifetime();
     sb.schedule_background(msecs_to_jiffies(seconds.saturating_mul(1000)));
 }
 

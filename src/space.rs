@@ -15,8 +15,9 @@
 //! ([`Promise::keep`]) and takes it up again later ([`Space::kept`]).
 //!
 //! Some blocks are kept from everybody, the slack: on a full volume names are removed with them, and the
-//! nodes found that preallocated blocks take when they are written here and there. When half of it is gone,
-//! no more such writes are accepted, so that nobody uses up what others were promised.
+//! nodes found that preallocated blocks take when they are written here and there. (XFS and ext4 have such a
+//! pool, too.) When half of it is gone, no more such writes are accepted, and while nothing else is left each
+//! is on disk before the next, so that nobody uses up what others were promised.
 
 use crate::groups::Groups;
 use crate::libcowfs::ondisk::Geometry;
@@ -31,7 +32,7 @@ use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Mutex;
 
 /// The most blocks kept from everybody.
-const MOST_SLACK: u64 = 1024;
+const MOST_SLACK: u64 = 8192;
 
 /// Blocks that were freed on disk by one transaction: they become available when it is committed.
 #[derive(Default)]
@@ -80,7 +81,12 @@ impl Space {
 
     /// Blocks kept from everybody.
     pub(crate) fn slack(&self) -> u64 {
-        (self.geometry.blocks / 256).min(MOST_SLACK)
+        (self.geometry.blocks / 128).min(MOST_SLACK)
+    }
+
+    /// Whether nothing is available but the slack.
+    pub(crate) fn is_full(&self) -> bool {
+        self.available.load(Relaxed) <= 0
     }
 
     /// Whether half of the slack is gone.
@@ -92,6 +98,15 @@ impl Space {
     /// The number of blocks that become available with the next commits.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Relaxed).max(0) as u64
+    }
+
+    /// Of a volume that is being mounted, with `free` blocks, of which `held` are nobody's: begins with what is
+    /// beyond those, or with what is missing, as it was before it was unmounted.
+    pub(crate) fn begin(&self, free: u64, held: u64) {
+        match free.checked_sub(held) {
+            Some(more) => self.give(more),
+            None => self.take(held.saturating_sub(free)),
+        }
     }
 
     /// Makes `blocks` more blocks available.

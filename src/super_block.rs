@@ -111,7 +111,7 @@ impl FileSystem for Cowfs {
         let volume = view.volume();
         let state = VolumeState::load(&view).map_err(|e| error::report(sb, e))?;
         let held_back = total_reserve(&volume.geometry).saturating_add(volume.space.slack());
-        volume.space.give(state.free.saturating_sub(held_back));
+        volume.space.begin(state.free, held_back);
         *volume.state.lock() = state;
 
         let root = inode::get(sb, root)?;
@@ -125,10 +125,6 @@ impl FileSystem for Cowfs {
         Ok(root)
     }
 
-    fn options(sb: &Super) -> Options {
-        sb.info().options.get()
-    }
-
     fn reconfigure(sb: &Super, options: Options, change: Reconfigure) -> Result {
         let volume = sb.info();
         if change.to_read_write() {
@@ -140,8 +136,12 @@ impl FileSystem for Cowfs {
             let done = orphan::reclaim_all(sb);
             volume.opening.store(false, Relaxed);
             done?;
+            if volume.is_shut_down() {
+                return Err(EROFS);
+            }
         }
-        if change.to_read_only() {
+        // What was stopped has nothing left that could be written.
+        if change.to_read_only() && !volume.is_shut_down() {
             sync(sb, true)?;
         }
         volume.options.set(options);
@@ -315,7 +315,7 @@ impl SuperOperations for Operations {
     }
 
     fn show_options(seq: &SeqFile, sb: &Super) -> Result {
-        sb.info().options.get().show(seq);
+        sb.info().options.show(seq);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::inode::{lock_both, log, File, Map};
 use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
-use crate::libcowfs::space::credits;
+use crate::libcowfs::space::{credits, inodes};
 use crate::libcowfs::units::{FileBlock, Ino};
 use crate::linux::fs::Locked;
 use crate::linux::iomap::buffered;
@@ -57,7 +57,8 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
     cut(inode, size).map_err(|e| error::report(sb, e))?;
     if zeroed && size < old {
         // What was cut off must not be back when the file has grown again and the zeros, which are in memory, are lost.
-        inode.write_and_wait_range(size - 1, size - 1)?;
+        // The file is cut all the same if they cannot be written; that is told by fsync.
+        let _ = inode.write_and_wait_range(size - 1, size - 1);
     }
     Ok(())
 }
@@ -120,6 +121,8 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
         let file = map.file_ref().map_err(|_| Error::Invalid)?;
         size < inode.data().disk_size() && has_beyond(&view, file, size as i64)?
     };
+    // What cannot be read is noticed before anything is changed.
+    inodes::read(&view, Ino(inode.ino()))?;
     {
         let promise = view.volume().space.kept(0);
         let mut tx = Tx::start(view, credits::ORPHAN + log::CREDITS, promise)?;

@@ -104,10 +104,10 @@ impl Volume {
 
     /// Does what the `errors=` option says about a volume found to be corrupt.
     pub(crate) fn corrupt(&self, sb: &Super) {
-        match self.options.get().on_error {
+        match self.options.on_error() {
             OnError::Continue => {}
             OnError::RemountRo => {
-                if !sb.is_read_only() {
+                if !sb.is_read_only() || self.opening.load(Relaxed) {
                     pr_err!("cowfs ({}): going read-only\n", sb.name());
                     sb.force_read_only();
                     if let Some(journal) = self.journal() {

@@ -90,22 +90,13 @@ impl<F: FileSystem> Context<F> {
 
     /// # Safety
     ///
-    /// Called by the VFS for a new context of `F`, with the root of a super block of `F` if that is to be
-    /// changed.
+    /// Called by the VFS for a new context of `F`.
     pub(super) unsafe extern "C" fn init_fs_context(
         context: *mut kernel::bindings::fs_context,
     ) -> c_int {
         let context: *mut bindings::fs_context = context.cast();
         from_result(|| {
-            // SAFETY: The context is valid.
-            let root = unsafe { (*context).root };
-            let options = if root.is_null() {
-                F::Options::new()
-            } else {
-                // SAFETY: As promised by the caller; the context keeps the root, and the super block active.
-                F::options(unsafe { SuperBlock::<F>::from_raw((*root).d_sb) })
-            };
-            let options = KBox::new(options, GFP_KERNEL)?;
+            let options = KBox::new(F::Options::new(), GFP_KERNEL)?;
             // SAFETY: The context is valid and ours; it holds the options until `free`.
             unsafe {
                 (*context).fs_private = KBox::into_raw(options).cast();

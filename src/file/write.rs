@@ -96,6 +96,11 @@ fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode)
             done => break done?,
         }
     };
+    if inode.data().take_conversion() && written > 0 {
+        // Nobody knows how many such pages the slack has nodes for: one write at a time.
+        let end = iocb.pos();
+        inode.write_and_wait_range(end.saturating_sub_unsigned(written as u64), end - 1)?;
+    }
     iocb.write_sync(written)
 }
 

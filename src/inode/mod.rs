@@ -156,6 +156,8 @@ pub(crate) struct InodeData {
     datasync_tid: Atomic<u32>,
     /// Whether the last direct write went through the CoW fork: the next one probably will.
     copied: Atomic<u32>,
+    /// Whether pages over preallocated blocks were dirtied while the volume was full.
+    converts: Atomic<bool>,
     /// Whether the file is the source of a clone under way, which holds its locks shared so that it can be read:
     /// whoever writes with them held shared must not. Set and cleared with `i_rwsem` and
     /// `invalidate_lock` held.
@@ -183,6 +185,7 @@ impl InodeData {
             sync_tid: Atomic::new(0),
             datasync_tid: Atomic::new(0),
             copied: Atomic::new(0),
+            converts: Atomic::new(false),
             cloned_from: Atomic::new(false),
         })
     }
@@ -240,6 +243,16 @@ impl InodeData {
     /// Notes whether a direct write goes through the CoW fork.
     pub(crate) fn set_copied(&self, copied: bool) {
         self.copied.store(u32::from(copied), Relaxed);
+    }
+
+    /// Notes that pages over preallocated blocks are dirtied while the volume is full.
+    pub(crate) fn note_conversion(&self) {
+        self.converts.store(true, Relaxed);
+    }
+
+    /// Whether that was noted since this was asked last.
+    pub(crate) fn take_conversion(&self) -> bool {
+        self.converts.load(Relaxed) && self.converts.xchg(false, Relaxed)
     }
 
     /// Where ioends wait for their completion.

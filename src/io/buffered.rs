@@ -51,6 +51,9 @@ fn map_write(
             if unwritten {
                 if !writes_nothing(flags) {
                     cow::may_convert(view)?;
+                    if view.volume().space.is_full() {
+                        inode.data().note_conversion();
+                    }
                 }
                 Mapper::new(view, map).unwritten(range, disk);
             } else {

@@ -177,14 +177,16 @@ fn write_blocks<T: Transaction>(
 ///
 /// # Errors
 ///
-/// `Corrupt` or `Io`: the transaction is lost.
+/// `Corrupt` or `Io`: the transaction is lost, unless it was the target that could not be read.
 pub fn free<T: Transaction>(tx: &mut T, buf: &T::Buf, at: usize) -> Result {
     let place = Place::load(tx, buf, at)?;
+    for index in 0..place.count {
+        // So that nothing but a target is freed, whatever the inode says; before anything is changed.
+        tx.read(address(buf, at, index), Kind::Symlink)?;
+    }
     tx.modify(buf)?;
     for index in 0..place.count {
         let block = address(buf, at, index);
-        // So that nothing but a target is freed, whatever the inode says.
-        tx.read(block, Kind::Symlink)?;
         space::free(tx, block, 1)?;
         tx.forget(block)?;
     }
