@@ -374,8 +374,8 @@ static void here_and_there(struct __test_metadata *_metadata, off_t b, int flags
 			break;
 		}
 	}
-	EXPECT_OK(fsync(fd));
 	EXPECT_OK(fsync(src));
+	EXPECT_OK(fsync(fd));
 	drop_pages(fd);
 	drop_pages(src);
 	EXPECT_TRUE(holds(fd, 2, 0, PAGES * b));

@@ -395,6 +395,16 @@ impl Names<'_> {
         }
     }
 
+    /// What cannot be read is noticed before anything is changed.
+    fn find(&self, both: bool) -> Result {
+        find(self.old_dir.inode(), self.old)?.ok_or(ENOENT)?;
+        match (find(self.new_dir.inode(), self.new)?, both) {
+            (None, true) => Err(ENOENT),
+            (Some(_), false) => Err(EEXIST),
+            _ => Ok(()),
+        }
+    }
+
     fn rename(&self, inode: &Inode, target: Option<&Inode>) -> Result {
         if let Some(target) = target {
             if target.is_dir() {
@@ -403,6 +413,7 @@ impl Names<'_> {
         } else if inode.is_dir() && !self.same_dir() && self.new_dir.inode().nlink() == u32::MAX {
             return Err(EMLINK);
         }
+        self.find(target.is_some())?;
         change(self.new_dir.inode(), Room::Available, 0, 2, |tx| {
             let (ino, kind) = (Ino(inode.ino()), entry_type(inode));
             match target {
@@ -426,6 +437,7 @@ impl Names<'_> {
     }
 
     fn exchange(&self, inode: &Inode, target: &Inode) -> Result {
+        self.find(true)?;
         change(self.new_dir.inode(), Room::Available, 0, 2, |tx| {
             let (a, b) = (Ino(inode.ino()), Ino(target.ino()));
             point(tx, self.new_dir.inode(), self.new, a, entry_type(inode))?;

@@ -106,8 +106,8 @@ impl CurrentOptions {
         new
     }
 
-    /// Changes those that are named.
-    pub(crate) fn set(&self, options: Options) {
+    /// Changes those that are named. Returns whether `cowlifetime` was.
+    pub(crate) fn set(&self, options: Options) -> bool {
         if let Some(blocks) = options.cow_extent_size {
             self.cow_extent_size.store(blocks, Relaxed);
         }
@@ -117,6 +117,7 @@ impl CurrentOptions {
         if let Some(on_error) = options.on_error {
             self.on_error.store(on_error as u32, Relaxed);
         }
+        options.cow_lifetime.is_some()
     }
 
     /// Blocks staged at a time for copy on write, from 1 to 4096.

@@ -34,6 +34,12 @@ pub(crate) fn arm(sb: &Super) {
     sb.schedule_background(msecs_to_jiffies(seconds.saturating_mul(1000)));
 }
 
+/// What [`arm`] goes by has changed: the worker comes as if something had been staged now.
+pub(crate) fn rearm(sb: &Super) {
+    let seconds = sb.info().options.cow_lifetime();
+    sb.reschedule_background(msecs_to_jiffies(seconds.saturating_mul(1000)));
+}
+
 /// The worker's visit.
 pub(crate) fn visit(sb: &Super) {
     let volume = sb.info();

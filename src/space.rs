@@ -16,8 +16,9 @@
 //!
 //! Some blocks are kept from everybody, the slack: on a full volume names are removed with them, and the
 //! nodes found that preallocated blocks take when they are written here and there. (XFS and ext4 have such a
-//! pool, too.) When half of it is gone, no more such writes are accepted, and while nothing else is left each
-//! is on disk before the next, so that nobody uses up what others were promised.
+//! pool, too.) When half of it is gone, no more such writes are accepted, so that nobody uses up what others
+//! were promised. It is not known what those need that are in the page cache; so when not much else is left, a
+//! `write` is on disk before the next. Stores to mapped pages are not counted.
 
 use crate::groups::Groups;
 use crate::libcowfs::ondisk::Geometry;
@@ -74,19 +75,25 @@ impl Space {
         })
     }
 
-    /// The number of blocks that can be promised.
+    /// The number of blocks that can be promised once all commits are on disk.
     pub(crate) fn available(&self) -> u64 {
-        self.available.load(Relaxed).max(0) as u64
+        let waiting = self.waiting.load(Relaxed).max(0);
+        self.available.load(Relaxed).saturating_add(waiting).max(0) as u64
     }
 
     /// Blocks kept from everybody.
     pub(crate) fn slack(&self) -> u64 {
-        (self.geometry.blocks / 128).min(MOST_SLACK)
+        let groups = self
+            .geometry
+            .blocks
+            .saturating_sub(self.geometry.ag_start.0);
+        (groups / 128).min(MOST_SLACK)
     }
 
-    /// Whether nothing is available but the slack.
-    pub(crate) fn is_full(&self) -> bool {
-        self.available.load(Relaxed) <= 0
+    /// Whether less is available than the slack.
+    pub(crate) fn is_low(&self) -> bool {
+        let slack = i64::try_from(self.slack()).unwrap_or(i64::MAX);
+        self.available.load(Relaxed) < slack
     }
 
     /// Whether half of the slack is gone.

@@ -144,7 +144,9 @@ impl FileSystem for Cowfs {
         if change.to_read_only() && !volume.is_shut_down() {
             sync(sb, true)?;
         }
-        volume.options.set(options);
+        if volume.options.set(options) {
+            reclaim::rearm(sb);
+        }
         Ok(())
     }
 }
@@ -288,8 +290,7 @@ impl SuperOperations for Operations {
         let free = free.saturating_sub(total_reserve(geometry));
         let groups = geometry.blocks.saturating_sub(geometry.ag_start.0);
         // What waits for a commit is as good as available: making room begins with a commit.
-        let space = &volume.space;
-        let available = space.available().saturating_add(space.waiting()).min(free);
+        let available = volume.space.available().min(free);
         stat.set_magic(MAGIC)
             .set_block_size(geometry.block_size() as u32)
             .set_blocks(groups, free, available)

@@ -221,9 +221,9 @@ __rust_helper void rust_helper_mapping_set_large_folios(struct address_space *ma
 	mapping_set_large_folios(mapping);
 }
 
-__rust_helper void rust_helper_mapping_set_error(struct address_space *mapping, int error)
+__rust_helper void rust_helper_filemap_set_wb_err(struct address_space *mapping, int error)
 {
-	mapping_set_error(mapping, error);
+	filemap_set_wb_err(mapping, error);
 }
 
 __rust_helper bool rust_helper_filemap_range_is_busy(struct address_space *mapping,

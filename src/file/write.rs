@@ -62,8 +62,8 @@ fn zero_gap(locked: Locked<'_, Cowfs>, pos: i64) -> Result {
 
 fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Result<usize> {
     let mut tried = false;
-    let written = loop {
-        let done = {
+    let (written, converts) = loop {
+        let (done, converts) = {
             let lock = if iocb.is_nowait() {
                 inode.try_lock().ok_or(EAGAIN)?
             } else {
@@ -84,22 +84,24 @@ fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode)
                     return Ok(0);
                 }
             }
-            zero_gap(lock.locked(), iocb.pos())
+            let done = zero_gap(lock.locked(), iocb.pos())
                 .and_then(|()| iocb.modified())
-                .and_then(|()| buffered::write::<BufferedWrite>(iocb, iter))
+                .and_then(|()| buffered::write::<BufferedWrite>(iocb, iter));
+            (done, inode.data().take_conversion())
         };
         match done {
             Err(e) if e == ENOSPC && !tried && !iocb.is_nowait() => {
                 tried = true;
                 room::make(inode.sb(), Effort::WriteBack);
             }
-            done => break done?,
+            done => break (done?, converts),
         }
     };
-    if inode.data().take_conversion() && written > 0 {
-        // Nobody knows how many such pages the slack has nodes for: one write at a time.
+    if converts && written > 0 {
+        // Errors are told by fsync, as if it had been written out later.
         let end = iocb.pos();
-        inode.write_and_wait_range(end.saturating_sub_unsigned(written as u64), end - 1)?;
+        let start = end.saturating_sub_unsigned(written as u64);
+        let _ = inode.write_and_wait_range(start, end - 1);
     }
     iocb.write_sync(written)
 }

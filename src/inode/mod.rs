@@ -156,7 +156,7 @@ pub(crate) struct InodeData {
     datasync_tid: Atomic<u32>,
     /// Whether the last direct write went through the CoW fork: the next one probably will.
     copied: Atomic<u32>,
-    /// Whether pages over preallocated blocks were dirtied while the volume was full.
+    /// Whether the write under way, which holds `i_rwsem`, dirties pages over preallocated blocks while space is low.
     converts: Atomic<bool>,
     /// Whether the file is the source of a clone under way, which holds its locks shared so that it can be read:
     /// whoever writes with them held shared must not. Set and cleared with `i_rwsem` and
@@ -245,12 +245,12 @@ impl InodeData {
         self.copied.store(u32::from(copied), Relaxed);
     }
 
-    /// Notes that pages over preallocated blocks are dirtied while the volume is full.
+    /// Notes that a write dirties pages over preallocated blocks while space is low.
     pub(crate) fn note_conversion(&self) {
         self.converts.store(true, Relaxed);
     }
 
-    /// Whether that was noted since this was asked last.
+    /// Whether that was noted of the write that ends now.
     pub(crate) fn take_conversion(&self) -> bool {
         self.converts.load(Relaxed) && self.converts.xchg(false, Relaxed)
     }

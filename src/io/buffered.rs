@@ -51,7 +51,11 @@ fn map_write(
             if unwritten {
                 if !writes_nothing(flags) {
                     cow::may_convert(view)?;
-                    if view.volume().space.is_full() {
+                    if view.volume().space.is_low() && !flags.contains(Flags::FAULT) {
+                        // It is to be written out at once.
+                        if flags.contains(Flags::NOWAIT) {
+                            return Err(CoreError::NoSpace);
+                        }
                         inode.data().note_conversion();
                     }
                 }

@@ -69,7 +69,7 @@ fn place(
     let staged = match cow::stage(view, inode, locked, range, 1) {
         Err(CoreError::NoSpace) if state.is_none() => {
             // A fault dirties all of a folio. It was refused for want of room for this part, which holds what the
-            // block does. Unless that was dirtied past us, through a pin: then it is lost, and fsync says so.
+            // block does. Unless that was dirtied past us, through a pin: it is lost then, so fsync is told of both.
             inode.set_write_error(ENOSPC);
             Mapper::new(view, map).hole(FileRange::new(range.start, run));
             return Ok(());

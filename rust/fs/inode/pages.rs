@@ -98,9 +98,9 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::filemap_range_is_busy(self.mapping_raw(), start, last) }
     }
 
-    /// Records that writing pages failed, to be told at the next `fsync`.
+    /// Records that writing pages failed, to be told at the next `fsync`, and by nothing else.
     pub fn set_write_error(&self, error: Error) {
         // SAFETY: The mapping of an inode is valid as long as the inode.
-        unsafe { bindings::mapping_set_error(self.mapping_raw(), error.to_errno()) };
+        unsafe { bindings::filemap_set_wb_err(self.mapping_raw(), error.to_errno()) };
     }
 }

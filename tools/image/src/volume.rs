@@ -118,7 +118,14 @@ impl Volume {
         let (journal, replay) = match load_journal(&log) {
             Ok((sb, replay)) if sb.start == 0 => (Journal::Clean(sb), replay),
             Ok((sb, replay)) => (Journal::NeedsReplay(sb), replay),
-            Err(error) => (Journal::Unusable(error), Replay::default()),
+            Err(error) => {
+                let erred = superblock.state & superblock::STATE_ERROR != 0;
+                let error = match erred && is_shut(&log) {
+                    true => JournalError::Repair,
+                    false => error,
+                };
+                (Journal::Unusable(error), Replay::default())
+            }
         };
         Ok(Volume {
             hints: Hints::new(&geometry).map_err(OpenError::Core)?,
@@ -255,14 +262,15 @@ fn read_superblock(
 }
 
 /// Searches what can be read of the device's first 4 GiB for a backup of the superblock, whatever its
-/// block size. Of several volumes, which were on the device one after the other, it is that of the latest.
+/// block size. Of several volumes, which were on the device one after the other, it is that of the one whose volume
+/// block is there, or else of the latest.
 pub fn find_backup(device: &Device) -> Option<Superblock> {
     const CHUNK: usize = 1 << 20;
     let end = device.bytes().min(SEARCH);
     let mut chunk = vec![0; CHUNK];
     let mut from = 0;
     let mut damaged = 0;
-    let mut latest: Option<Superblock> = None;
+    let mut best: Option<((bool, i64), Superblock)> = None;
     while from < end && damaged < MOST_DAMAGED {
         let len = (end - from).min(CHUNK as u64) as usize;
         let part = &mut chunk[..len];
@@ -284,14 +292,23 @@ pub fn find_backup(device: &Device) -> Option<Superblock> {
             if !block.starts_with(&superblock::MAGIC) {
                 continue;
             }
-            let later = |found: &Superblock| latest.as_ref().is_none_or(|it| it.made < found.made);
-            if let Some(found) = backup_at(block, offset).filter(later) {
-                latest = Some(found);
+            if let Some(found) = backup_at(block, offset) {
+                let rank = (is_of(device, &found), found.made);
+                if best.as_ref().is_none_or(|(least, _)| *least < rank) {
+                    best = Some((rank, found));
+                }
             }
         }
         from += len as u64;
     }
-    latest
+    best.map(|(_, found)| found)
+}
+
+/// Whether the volume block is that of the volume with this superblock.
+fn is_of(device: &Device, superblock: &Superblock) -> bool {
+    let mut uuid = [0; 16];
+    let at = Geometry::VOLUME.0 * u64::from(superblock.block_size) + header::UUID as u64;
+    device.read_at(at, &mut uuid).is_ok() && uuid == superblock.uuid
 }
 
 /// Decodes the backup at byte `offset`; its own block size must agree with its place.
@@ -321,6 +338,12 @@ impl Log for LogArea<'_> {
         let at = self.geometry.journal_start.add(u64::from(block));
         self.device.read_at(at.0 << self.geometry.block_shift, to)
     }
+}
+
+/// Whether the journal's superblock is what [`Volume::write_out`] leaves when it is interrupted.
+fn is_shut(log: &LogArea<'_>) -> bool {
+    let mut first = vec![0xff; log.geometry.block_size()];
+    log.read(0, &mut first).is_ok() && first.iter().all(|byte| *byte == 0)
 }
 
 fn load_journal(

@@ -15,7 +15,7 @@
 //! That is not enough where what is home is not right before 3 is over: after 1, if a part of the journal was
 //! lost, and during 3, if the journal has not as many blocks as are staged, so that there is no 2. Then the
 //! journal's superblock is zeroes from 1 on, until 2 has happened or 3 is over. No kernel mounts such a volume,
-//! and repair must be run again.
+//! and repair must be run again. Where nothing but that was the matter with the journal, the superblock says so.
 //!
 //! The superblock comes last, as it has no place in the journal; all that may change in it are errors that are
 //! no more, and what a backup says better.
@@ -27,7 +27,7 @@ use cowfs_core::ondisk::{superblock, Superblock};
 use cowfs_core::store::Reader;
 use cowfs_core::units::FsBlock;
 
-use crate::journal::{bytes, write, JournalSuperblock, Replay, MAGIC};
+use crate::journal::{bytes, write, JournalError, JournalSuperblock, Replay, MAGIC};
 use crate::volume::{Journal, Volume};
 
 impl Volume {
@@ -40,9 +40,12 @@ impl Volume {
     pub fn write_out(&mut self) -> io::Result<()> {
         let mut journal = self.next_journal()?;
         let is_new = !matches!(self.journal(), Journal::Clean(old) if old.errno == 0);
-        let is_lost = match self.journal() {
-            Journal::Unusable(_) => true,
-            _ => !self.replay().faults.is_empty(),
+        let (is_right, is_lost) = match self.journal() {
+            Journal::Unusable(error) => (false, *error != JournalError::Repair),
+            _ => {
+                let is_sound = self.replay().faults.is_empty();
+                (is_sound, !is_sound)
+            }
         };
         let staged = std::mem::take(&mut *self.staged_mut());
         let blocks: Vec<(u64, &[u8])> =
@@ -51,7 +54,12 @@ impl Volume {
         let fits = write::log_blocks(self.geometry().block_size(), blocks.len()) <= room;
 
         self.write_replayed()?;
-        if !blocks.is_empty() && (is_lost || !fits) {
+        let is_done_at_once = blocks.is_empty() || (is_right && fits);
+        if !is_done_at_once {
+            if !is_lost {
+                self.write_superblock(FsBlock(0), superblock::STATE_ERROR)?;
+                self.device().sync()?;
+            }
             self.forbid_mounts()?;
         } else if is_new {
             self.write_journal(&journal)?;
@@ -64,8 +72,6 @@ impl Volume {
                 journal.start = 0;
                 journal.sequence = journal.sequence.wrapping_add(1);
             } else {
-                self.write_superblock(FsBlock(0), superblock::STATE_ERROR)?;
-                self.device().sync()?;
                 self.write_home(&blocks)?;
             }
             self.write_journal(&journal)?;

@@ -56,6 +56,7 @@ use cowfs_core::error::Result;
 use cowfs_core::ondisk::Geometry;
 use cowfs_core::store::Reader;
 use cowfs_core::units::{AgNumber, FsBlock, Ino};
+use cowfs_image::journal::JournalError;
 use cowfs_image::overlay::Overlay;
 use cowfs_image::volume::{Journal, Volume};
 
@@ -179,11 +180,15 @@ impl<'a> Repair<'a> {
 
     /// What [`Volume::write_out`] does beyond what is staged.
     fn journal(&mut self) {
-        if let Journal::Unusable(_) = self.volume.journal() {
-            self.lost(
+        match self.volume.journal() {
+            Journal::Unusable(JournalError::Repair) => {
+                self.safe(Subject::Journal, format_args!("made anew; it was empty"));
+            }
+            Journal::Unusable(_) => self.lost(
                 Subject::Journal,
                 format_args!("made anew; what it held is lost"),
-            );
+            ),
+            _ => {}
         }
         if !self.volume.replay().faults.is_empty() {
             self.lost(

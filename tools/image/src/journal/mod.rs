@@ -56,6 +56,9 @@ pub enum JournalError {
     /// The first block is no journal superblock that jbd2 would take.
     #[error("journal superblock: {0}")]
     Superblock(&'static str),
+    /// There is none: a repair that does not fit into the journal was interrupted.
+    #[error("journal superblock: a repair was interrupted")]
+    Repair,
     /// The journal needs something this code cannot do.
     #[error("journal superblock: unsupported feature bits {0:#x}")]
     Unsupported(u32),
