@@ -95,6 +95,7 @@ impl BufferHead {
 
     /// As [`BufferHead::bread`], while the file system is being mounted.
     pub fn bread_new<F: FileSystem>(sb: &NewSuperBlock<'_, F>, block: u64) -> Result<Self> {
+        const { assert!(F::REQUIRES_DEV, "needs a block device") };
         // SAFETY: `sb` is a valid super block; the function returns null or a new reference.
         unsafe { Self::from_raw(bindings::sb_bread(sb.as_raw(), block)) }.ok_or(EIO)
     }
@@ -103,12 +104,14 @@ impl BufferHead {
     ///
     /// Fails with `EIO` if there is no such block. May sleep.
     pub fn getblk<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Result<Self> {
+        const { assert!(F::REQUIRES_DEV, "needs a block device") };
         // SAFETY: As for `bread_new`.
         unsafe { Self::from_raw(bindings::sb_getblk(sb.as_raw(), block)) }.ok_or(EIO)
     }
 
     /// The buffer of `block` if it is in memory. May sleep.
     pub fn find<F: FileSystem>(sb: &SuperBlock<F>, block: u64) -> Option<Self> {
+        const { assert!(F::REQUIRES_DEV, "needs a block device") };
         let sb = sb.as_raw();
         // SAFETY: A valid super block's device and block size may be read; the function returns null
         // or a new reference.
@@ -122,6 +125,7 @@ impl BufferHead {
 
     /// Starts reading `block` in the background, if it is not in memory.
     pub fn readahead<F: FileSystem>(sb: &SuperBlock<F>, block: u64) {
+        const { assert!(F::REQUIRES_DEV, "needs a block device") };
         let sb = sb.as_raw();
         // SAFETY: A valid super block's device and block size may be read.
         unsafe {
@@ -265,17 +269,6 @@ impl BufferHead {
     pub fn wait(&self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::wait_on_buffer(self.as_raw()) };
-    }
-
-    /// Has the content written to its place some time. Not for journaled buffers, which are handed
-    /// to their transaction instead ([`Handle::dirty_metadata`]).
-    ///
-    /// [`Handle::dirty_metadata`]: super::jbd2::Handle::dirty_metadata
-    pub fn mark_dirty(&self) {
-        if self.uptodate() {
-            // SAFETY: By the type invariant.
-            unsafe { bindings::mark_buffer_dirty(self.as_raw()) };
-        }
     }
 
     /// Writes the content to its place now, if the buffer is dirty, and waits. Sleeps.

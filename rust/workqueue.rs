@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use kernel::{
     prelude::*,
     sync::Arc,
-    workqueue::{HasDelayedWork, HasWork, Queue, RawWorkItem, Work, WorkItem},
+    workqueue::{HasDelayedWork, Queue, RawWorkItem, Work, WorkItem},
 };
 
 use super::bindings;
@@ -108,28 +108,10 @@ impl Drop for OwnedQueue {
     }
 }
 
-/// Takes back the work item of `item`, if it is queued, and waits for it, if it is running.
+/// Takes back the work item of `item`, if it is queued or waiting for its time, and waits for it, if it is running.
 ///
 /// Returns whether it was queued. Must not be called by the work itself. The work may be queued again
 /// meanwhile, by others or by itself; that is for the caller to exclude.
-pub fn cancel_sync<T, const ID: u64>(item: &Arc<T>) -> bool
-where
-    T: HasWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
-{
-    let ptr = Arc::as_ptr(item).cast_mut();
-    // SAFETY: `item` is valid.
-    let work = unsafe { Work::raw_get(T::raw_get_work(ptr)) };
-    // SAFETY: A work item that can be queued is initialised.
-    let cancelled = unsafe { bindings::cancel_work_sync(work) };
-    if cancelled {
-        // SAFETY: The queue owned a reference, as `Arc`s are queued by `Arc::into_raw`, and now the
-        // work will not take it.
-        drop(unsafe { Arc::from_raw(ptr) });
-    }
-    cancelled
-}
-
-/// As [`cancel_sync`], for work that may be waiting for its time.
 pub fn cancel_delayed_sync<T, const ID: u64>(item: &Arc<T>) -> bool
 where
     T: HasDelayedWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
@@ -144,7 +126,8 @@ where
         bindings::cancel_delayed_work_sync(delayed)
     };
     if cancelled {
-        // SAFETY: As in `cancel_sync`.
+        // SAFETY: The queue owned a reference, as `Arc`s are queued by `Arc::into_raw`, and now the
+        // work will not take it.
         drop(unsafe { Arc::from_raw(ptr) });
     }
     cancelled

@@ -2,7 +2,7 @@
 
 //! Journals.
 
-use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, time::Duration};
+use core::{cell::Cell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, time::Duration};
 use kernel::{
     error::{from_err_ptr, to_result},
     ffi::c_int,
@@ -73,8 +73,8 @@ unsafe impl<T: JournalOps> Sync for Journal<T> {}
 
 /// A journal whose log has not been looked at yet.
 ///
-/// Dropping it leaves the journal on disk as it is.
-pub struct Unloaded<T: JournalOps>(Journal<T>);
+/// Dropping it leaves the journal on disk as it is. It is not shared between threads.
+pub struct Unloaded<T: JournalOps>(Journal<T>, PhantomData<Cell<()>>);
 
 impl<T: JournalOps> Journal<T> {
     /// Reads the super block of the journal in the `blocks` blocks of `block_size` bytes from `start` on,
@@ -123,12 +123,15 @@ impl<T: JournalOps> Journal<T> {
             }
         }
         // INVARIANT: Initialised, with `j_private`, just now; not loaded, but inside `Unloaded`.
-        Ok(Unloaded(Self {
-            journal,
-            shared,
-            device: ManuallyDrop::new(device),
-            _owned: PhantomData,
-        }))
+        Ok(Unloaded(
+            Self {
+                journal,
+                shared,
+                device: ManuallyDrop::new(device),
+                _owned: PhantomData,
+            },
+            PhantomData,
+        ))
     }
 
     fn as_raw(&self) -> *mut bindings::journal_t {

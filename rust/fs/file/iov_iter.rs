@@ -49,17 +49,4 @@ impl IovIter {
         // SAFETY: The iterator is valid by the type invariants.
         unsafe { bindings::iov_iter_alignment(self.iter.get()) }
     }
-
-    /// Runs `f` with the iterator cut to at most `count` bytes; what is cut off is there again
-    /// afterwards.
-    pub fn with_limit<R>(&mut self, count: usize, f: impl FnOnce(&mut Self) -> R) -> R {
-        let cut = self.count().saturating_sub(count);
-        // SAFETY: The iterator is valid by the type invariants.
-        unsafe { bindings::iov_iter_truncate(self.iter.get(), count as u64) };
-        let result = f(self);
-        let left = self.count().saturating_add(cut);
-        // SAFETY: The iterator is valid, and was as much longer before it was cut.
-        unsafe { bindings::iov_iter_reexpand(self.iter.get(), left) };
-        result
-    }
 }

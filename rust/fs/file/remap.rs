@@ -132,10 +132,13 @@ impl<'a, F: FileSystem> RemapGuard<'a, F> {
     }
 
     /// Checks the request and makes both files ready. The length is cut to what can be shared;
-    /// `None` if there is nothing to do.
+    /// `None` if there is nothing to do. `EINVAL` once readers are admitted.
     pub fn prepare(&self, range: RemapRange) -> Result<Option<RemapRange>> {
+        if !matches!(self.inodes, Pair::Exclusive(_)) {
+            return Err(EINVAL);
+        }
         let mut len = range.len;
-        // SAFETY: Both files are valid, and locked as this function demands.
+        // SAFETY: Both files are valid, and locked exclusively, as the function demands.
         to_result(unsafe {
             bindings::generic_remap_file_range_prep(
                 self.source.as_raw(),

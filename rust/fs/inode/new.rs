@@ -187,8 +187,22 @@ impl<F: FileSystem> NewInode<F> {
         Ok(())
     }
 
+    /// Lets go of the target of a symbolic link: another type has something else in its place.
+    fn clear_target(&mut self) {
+        // SAFETY: The inode is valid, and nobody else uses it. A target that is not null is from `kmalloc`, by the
+        // type invariants of `Inode`, and what else shares its place in the C object is not set beside it.
+        unsafe {
+            let target = core::mem::replace(&mut *self.link.get(), core::ptr::null_mut());
+            if !target.is_null() {
+                (*self.as_raw()).__bindgen_anon_5.i_link = core::ptr::null_mut();
+                bindings::kfree(target.cast());
+            }
+        }
+    }
+
     /// Sets type and permissions.
     pub fn set_mode(&mut self, mode: Mode) -> &mut Self {
+        self.clear_target();
         // SAFETY: The inode is valid, and nobody else uses it.
         unsafe { (*self.as_raw()).i_mode = mode.bits() };
         self
@@ -207,6 +221,7 @@ impl<F: FileSystem> NewInode<F> {
     /// Sets type, permissions, owner and group as those of a file the current task creates in
     /// `dir`.
     pub fn init_owner(&mut self, idmap: &MntIdmap, dir: &Inode<F>, mode: Mode) -> &mut Self {
+        self.clear_target();
         // SAFETY: Both inodes are valid, and nobody else uses this one.
         unsafe {
             bindings::inode_init_owner(idmap.as_raw(), self.as_raw(), dir.as_raw(), mode.bits())
@@ -258,13 +273,13 @@ impl<F: FileSystem> NewInode<F> {
 
     /// Makes it a device node, named pipe or socket: `EINVAL` for another type.
     ///
-    /// The mode must not have been set to another type before; inode operations are set
-    /// separately.
+    /// Inode operations are set separately.
     pub fn set_special(&mut self, mode: Mode, rdev: DeviceNumber) -> Result<&mut Self> {
         match mode.file_type() {
             Some(
                 FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket,
             ) => {
+                self.clear_target();
                 // SAFETY: The inode is valid, and nobody else uses it.
                 unsafe {
                     (*self.as_raw()).i_mode = mode.bits();

@@ -64,6 +64,7 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
     /// Sets the block size, which must be a power of two between the device's and the largest
     /// the page cache can do.
     pub fn set_block_size(&mut self, size: u32) -> Result<&mut Self> {
+        const { assert!(F::REQUIRES_DEV, "needs a block device") };
         // SAFETY: The super block is valid, and nobody else uses it.
         let set = unsafe { bindings::sb_set_blocksize(self.sb, i32::try_from(size)?) };
         if set == 0 {
@@ -74,6 +75,7 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
 
     /// Sets the block size to `size`, or the device's if that is larger, and returns it.
     pub fn set_min_block_size(&mut self, size: u32) -> Result<u32> {
+        const { assert!(F::REQUIRES_DEV, "needs a block device") };
         // SAFETY: The super block is valid, and nobody else uses it.
         let set = unsafe { bindings::sb_min_blocksize(self.sb, i32::try_from(size)?) };
         match u32::try_from(set) {
