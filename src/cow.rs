@@ -367,7 +367,7 @@ fn complete_core(inode: &Inode, written: Written, todo: &mut Todo) -> CoreResult
         }
         settle(inode, &mut map);
         drop(map);
-        credits = tx.wanted();
+        credits = tx.wanted().max(CREDITS);
         tx.finish()?;
         if let Some(result) = ended {
             return result;

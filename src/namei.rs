@@ -187,16 +187,27 @@ fn make(
     if new.is_dir() && dir.nlink() == u32::MAX {
         return Err(EMLINK);
     }
-    change(dir, Room::Available, make::BLOCKS, 1, |tx| {
+    let made = change(dir, Room::Available, make::BLOCKS, 1, |tx| {
         let new = make::allocate(tx, dir, new, what)?;
         let ino = Ino(new.ino());
         if new.is_dir() {
             dir.inc_nlink();
         }
-        enter(tx, locked, name, ino, entry_type(&new))?;
+        match enter(tx, locked, name, ino, entry_type(&new)) {
+            // A directory may have too many names of one hash.
+            Err(e) if e.is_refusal() => {
+                if new.is_dir() {
+                    dir.drop_nlink();
+                }
+                make::take_back(tx, new)?;
+                return Ok(Err(e));
+            }
+            entered => entered?,
+        }
         make::log_new(tx, &new)?;
-        Ok(new)
-    })
+        Ok(Ok(new))
+    })?;
+    made.map_err(|e| error::report(dir.sb(), e))
 }
 
 #[vtable]

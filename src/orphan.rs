@@ -13,7 +13,7 @@ use crate::inode::make::{self, What};
 use crate::inode::{self, log};
 use crate::libcowfs::error::{Error, Result as CoreResult};
 use crate::libcowfs::extent::Fork;
-use crate::libcowfs::space::{credits, inodes, orphans};
+use crate::libcowfs::space::{credits, orphans};
 use crate::libcowfs::units::Ino;
 use crate::linux::fs::{FileType, Mode, NewInode};
 use crate::namei;
@@ -75,9 +75,7 @@ pub(crate) fn enter_heir(
     let ino = Ino(new.ino());
     if let Err(e) = enter(tx, ino) {
         if e.is_refusal() {
-            // Before the number is another's.
-            drop(new);
-            inodes::free(tx, ino)?;
+            make::take_back(tx, new)?;
         }
         return Err(e);
     }
@@ -86,11 +84,8 @@ pub(crate) fn enter_heir(
 
 /// Undoes [`enter_heir`].
 pub(crate) fn take_back_heir(tx: &mut Tx<'_>, new: NewInode<Cowfs>) -> CoreResult {
-    let ino = Ino(new.ino());
-    // Before the number is another's.
-    drop(new);
-    orphans::remove(tx, ino)?;
-    inodes::free(tx, ino)
+    orphans::remove(tx, Ino(new.ino()))?;
+    make::take_back(tx, new)
 }
 
 /// Gives `fork` to an heir. From then on dropping the last reference to it deletes it.

@@ -41,7 +41,7 @@ pub(crate) struct Tx<'a> {
     free: i64,
     /// Whether a block was changed.
     dirty: bool,
-    /// The most credits a step asked for and did not get.
+    /// The most blocks a step asked for and did not get.
     wanted: u32,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Tx<'a> {
             promise,
             free: 0,
             dirty: false,
-            wanted: blocks,
+            wanted: 0,
         })
     }
 
@@ -80,7 +80,7 @@ impl<'a> Tx<'a> {
         self.tid
     }
 
-    /// The credits to start the next transaction with, after a step said `NeedCredits`.
+    /// How many blocks the next transaction is to be started for, after a step said `NeedCredits`; else 0.
     pub(crate) fn wanted(&self) -> u32 {
         self.wanted
     }
@@ -210,10 +210,10 @@ impl Transaction for Tx<'_> {
     }
 
     fn need(&mut self, blocks: u32) -> Result {
-        let blocks = blocks.saturating_add(OWN_CREDITS);
+        let all = blocks.saturating_add(OWN_CREDITS);
         let credits = Credits {
-            blocks,
-            revokes: blocks,
+            blocks: all,
+            revokes: all,
         };
         let handle = self.handle()?;
         let enough = handle.has_credits(credits)

@@ -54,6 +54,11 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
     };
     write_end(inode, size, zeroed || old as u64 > inode.data().disk_size())?;
     locked.truncate_setsize(size);
+    if size > old {
+        // Blocks that were preallocated beyond the end stay, wherever that is now.
+        inode.touch_mtime();
+        return log_size(inode, size).map_err(|e| error::report(sb, e));
+    }
     cut(inode, size).map_err(|e| error::report(sb, e))?;
     if zeroed && size < old {
         // What was cut off must not be back when the file has grown again and the zeros, which are in memory, are lost.
@@ -109,6 +114,18 @@ fn has_beyond(view: &View<'_>, file: &File, size: i64) -> CoreResult<bool> {
     Ok(file.cow.next(from).is_some() || found.extent.is_some() || found.len < rest)
 }
 
+/// Logs that the file ends at byte `size`, which is no less than before.
+pub(crate) fn log_size(inode: &Inode, size: i64) -> CoreResult {
+    let view = View::new(inode.sb());
+    let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
+    let mut map = inode.data().map_mut();
+    inode.data().set_disk_size(&mut map, size.max(0) as u64);
+    let done = log::log(&mut tx, inode, &mut map, true);
+    drop(map);
+    done?;
+    tx.finish().map(|_| ())
+}
+
 /// Cuts what is beyond `size`, in memory and on disk, and logs the size.
 fn cut(inode: &Inode, size: i64) -> CoreResult {
     let view = View::new(inode.sb());
@@ -127,7 +144,12 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
         let promise = view.volume().space.kept(0);
         let mut tx = Tx::start(view, credits::ORPHAN + log::CREDITS, promise)?;
         if long {
-            orphan::enter(&mut tx, Ino(inode.ino()))?;
+            if let Err(e) = orphan::enter(&mut tx, Ino(inode.ino())) {
+                if e.is_refusal() {
+                    tx.finish()?;
+                }
+                return Err(e);
+            }
         }
         let mut map = inode.data().map_mut();
         inode.data().set_disk_size(&mut map, size);
@@ -301,7 +323,7 @@ pub(crate) fn steps_beside(
             log::log(&mut tx, inode, &mut map, true)?;
         }
         drop(map);
-        size = tx.wanted();
+        size = tx.wanted().max(CREDITS);
         tx.finish()?;
         if let Some(result) = ended {
             return result;

@@ -59,10 +59,13 @@ fs_minimum() {
 	esac
 }
 
-# scratch_create MIB [poison] [unmounted]: the device, a file system, the mount.
+# scratch_create MIB [poison] [small] [unmounted]: the device, a file system, the mount.
 scratch_create() {
-	local mib=$1
+	local mib=$1 small=()
 	shift
+	if [[ " $* " == *' small '* ]]; then
+		small=(-b "$([[ $FSTYP != xfs ]] || echo size=)1024")
+	fi
 	[[ $mib -ge $(fs_minimum) ]] || mib=$(fs_minimum)
 	dmsetup create scratch --table "0 $((mib * 2048)) linear $SCRATCH_DEV 0" &&
 	dmsetup mknodes &&
@@ -72,7 +75,7 @@ scratch_create() {
 		# Nothing of the last test's file system.
 		blkdiscard -f "$scratch" 2>/dev/null || dd if=/dev/zero of="$scratch" bs=1M count=1 status=none
 	fi &&
-	fs_mkfs "$scratch" &&
+	fs_mkfs "$scratch" "${small[@]}" &&
 	if [[ " $* " != *' unmounted '* ]]; then
 		fs_mount "$scratch" "$TEST_DIR"
 	fi

@@ -87,17 +87,7 @@ fn grow(locked: Locked<'_, Cowfs>, end: i64) -> Result {
     let zeroed = end > old && buffered::zero_range::<Write>(inode, old, end - old)?;
     truncate::write_end(inode, end, zeroed || old as u64 > inode.data().disk_size())?;
     locked.truncate_setsize(end);
-    let view = View::new(sb);
-    let save = || -> CoreResult {
-        let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
-        let mut map = inode.data().map_mut();
-        inode.data().set_disk_size(&mut map, end.max(0) as u64);
-        let done = log::log(&mut tx, inode, &mut map, true);
-        drop(map);
-        done?;
-        tx.finish().map(|_| ())
-    };
-    save().map_err(|e| error::report(sb, e))
+    truncate::log_size(inode, end).map_err(|e| error::report(sb, e))
 }
 
 /// Takes the data of the bytes `[start, end)` out of the file.
@@ -209,7 +199,7 @@ fn fill_once(
         log::log(&mut tx, inode, &mut map, true)?;
     }
     drop(map);
-    *credits = tx.wanted();
+    *credits = tx.wanted().max(CREDITS);
     tx.finish()?;
     match mapped {
         Ok(done) => Ok(Some(u64::from(done))),

@@ -125,6 +125,19 @@ pub(crate) fn allocate(
     Ok(new)
 }
 
+/// Undoes [`allocate`].
+pub(crate) fn take_back(tx: &mut Tx<'_>, new: NewInode<Cowfs>) -> CoreResult {
+    let ino = Ino(new.ino());
+    let is_symlink = new.is_symlink();
+    // Before the number is another's.
+    drop(new);
+    if is_symlink {
+        let (buf, at) = inodes::read(tx, ino)?;
+        codec::symlink::free(tx, &buf, at)?;
+    }
+    inodes::free(tx, ino)
+}
+
 /// Writes a new inode to its slot.
 pub(crate) fn log_new(tx: &mut Tx<'_>, new: &NewInode<Cowfs>) -> CoreResult {
     let mut map = new.data().map_mut();

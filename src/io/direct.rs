@@ -203,6 +203,7 @@ impl DioOps for Done {
         if io.size == 0 || (!cow && !unwritten && end <= io.inode.size()) {
             return Ok(());
         }
+        let before = io.inode.size();
         cow::complete(
             io.inode,
             Written {
@@ -212,6 +213,11 @@ impl DioOps for Done {
                 unwritten,
                 grow: true,
             },
-        )
+        )?;
+        if before < io.pos {
+            // A mapped page around the old end has no blocks behind it: storing there must fault first.
+            io.inode.size_extended(before, io.pos);
+        }
+        Ok(())
     }
 }

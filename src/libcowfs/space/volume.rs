@@ -8,14 +8,13 @@ use super::super::error::{Error, Result};
 use super::super::ondisk::{volume, Geometry, Kind};
 use super::super::store::{Reader, Transaction};
 use super::credits;
-use super::reserve::total_reserve;
 use super::root;
 
 /// What is known in memory of the volume as a whole: what the volume block says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VolumeState {
     /// Blocks that are free or used by the groups' own trees. Without
-    /// [`total_reserve`] these are the blocks that can be promised.
+    /// [`total_reserve`](super::total_reserve) these are the blocks that can be promised.
     pub free: u64,
     /// Inodes in use.
     pub inodes: u64,
@@ -45,7 +44,8 @@ impl VolumeState {
             ))?,
             epoch: buf.u64(volume::EPOCH),
         };
-        if state.free > geometry.blocks || state.free < total_reserve(geometry) {
+        // Damage that was repaired may have left fewer than the reserve: then nothing can be promised.
+        if state.free > geometry.blocks {
             return Err(Error::Corrupt(
                 Geometry::VOLUME,
                 "impossible count of free blocks",
