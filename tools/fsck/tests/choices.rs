@@ -8,10 +8,13 @@ mod common;
 use std::collections::HashMap;
 
 use common::snapshot::Snapshot;
-use common::{put16, put32, put64, sample, u16_at, u64_at, Builder, Image, SIZE};
+use common::{put16, put32, put64, sample, u16_at, u64_at, Builder, Image, GROUP, SIZE};
 use cowfs_core::inode::FileType;
 use cowfs_core::ondisk::{group, header, inode, volume, Geometry};
+use cowfs_core::space::{total_reserve, VolumeState};
 use cowfs_core::units::{FsBlock, Ino};
+use cowfs_image::device::Device;
+use cowfs_image::volume::Volume;
 
 /// Damages an image and has it repaired; returns what is in it before and after, and what was said.
 fn repaired(image: &Image, damage: impl FnOnce(&Image)) -> (Snapshot, Snapshot, String) {
@@ -402,6 +405,51 @@ fn lost_and_found_of_somebody_else_is_not_used() {
 }
 
 /// Nothing of a group's own metadata is needed.
+/// The longest run of free blocks in a group, but for the last few.
+fn free_run(image: &Image, ag: u32) -> (FsBlock, u32) {
+    let header = image.block(image.group(ag));
+    let is_free = |block: usize| header[group::BITMAP + block / 8] >> (block % 8) & 1 == 0;
+    // The first two may be the header of a group never used, and a backup.
+    let (mut best, mut start) = ((0, 0), 2);
+    for block in 2..=GROUP as usize {
+        if block == GROUP as usize || !is_free(block) {
+            best = best.max((block - start, start));
+            start = block + 1;
+        }
+    }
+    (
+        image.group(ag).add(best.1 as u64),
+        best.0.saturating_sub(8) as u32,
+    )
+}
+
+/// More may be in use than was marked so, and what is left be less than the groups' trees may need. The kernel
+/// mounts such a volume all the same.
+#[test]
+fn too_few_free_blocks_keep_nobody_from_using_the_volume() {
+    let image = sample();
+    image.damage_and_repair(|i| {
+        i.edit_inode("deep", |b| {
+            let mut file = 0;
+            for ag in 0..5 {
+                let (at, len) = free_run(i, ag);
+                let extent = inode::INLINE + 24 * ag as usize;
+                put64(b, extent, file);
+                put64(b, extent + 8, at.0);
+                put32(b, extent + 16, len);
+                file += u64::from(len);
+            }
+            b[inode::COUNT] = 5;
+            put64(b, inode::BLOCKS, file);
+            put64(b, inode::SIZE_BYTES, file * SIZE as u64);
+        });
+    });
+    assert!(u64_at(&image.inode("deep"), inode::BLOCKS) > 4000);
+    let volume = Volume::open(Device::open(image.path()).unwrap()).unwrap();
+    let state = VolumeState::load(&volume).unwrap();
+    assert!(state.free < total_reserve(&image.geometry), "{state:?}");
+}
+
 #[test]
 fn a_group_is_made_anew_from_its_inodes() {
     for (block_size, group_blocks) in [(1024, 2048), (2048, 1024), (4096, 1024)] {

@@ -69,6 +69,11 @@ fn add64(bytes: &mut [u8], at: usize, n: u64) {
 /// The first record of a leaf of 16-byte records.
 const FIRST: usize = header::SIZE;
 
+/// The only node of the orphan tree.
+fn orphan_leaf(image: &Image) -> FsBlock {
+    FsBlock(u64_at(&image.block(Geometry::VOLUME), volume::ORPHAN_ROOT))
+}
+
 /// Disk address of the first extent of an inode with inline extents.
 fn data(image: &Image, name: &str) -> FsBlock {
     FsBlock(u64_at(&image.inode(name), inode::INLINE + 8))
@@ -176,6 +181,8 @@ damages! {
     block_in_use_marked_free: |i| set_bit(i, data(i, "file"), false)
         => "in use, but marked free";
 
+    group_trees_too_large: |i| i.edit(i.group(0), |b| put32(b, group::TREE_BLOCKS, 1 << 20))
+        => "group 0", "blocks of its own trees, more than";
     // The groups' trees.
     tree_height: |i| i.edit(i.group(0), |b| put32(b, group::INODE_ROOT + 8, 11))
         => "group 0", "impossible height 11";
@@ -272,7 +279,7 @@ damages! {
     inode_blocks: |i| i.edit_inode("tree", |b| add64(b, inode::BLOCKS, 1))
         => "counts 105 blocks, but points to 104";
     link_blocks: |i| i.edit_inode("long", |b| add64(b, inode::BLOCKS, 1)) => "counts 4 blocks";
-    directory_blocks: |i| i.edit_inode("many", |b| add64(b, inode::BLOCKS, 1)) => "blocks, but";
+    directory_blocks: |i| i.edit_inode("many", |b| add64(b, inode::BLOCKS, 1)) => "blocks, but points to";
     short_link_size: |i| i.edit_inode("short", |b| add64(b, inode::SIZE_BYTES, 1))
         => "symbolic link of size 41 with 40 bytes";
     short_link_with_nul: |i| i.edit_inode("short", |b| b[inode::INLINE + 3] = 0) => "NUL";
@@ -362,6 +369,8 @@ damages! {
         let last = i.child(root, 2).0;
         i.edit(root, |b| put64(b, FIRST + 8, last));
     } => "do not belong in place";
+    epoch_of_the_volume: |i| i.edit(Geometry::VOLUME, |b| put64(b, volume::EPOCH, u64::MAX))
+        => "impossible epoch";
     epoch_of_the_future: |i| i.edit_inode("tree", |b| put64(b, inode::EPOCH, 1000))
         => "is of epoch 1000, which has not begun";
     node_of_the_future: |i| i.edit(i.tree("tree-copy"), |b| put64(b, header::EPOCH, 1000))
@@ -388,6 +397,7 @@ damages! {
         b[second] += 1;
     }) => "a second one of this name";
     entry_inode: |i| edit_entry(i, "many", |e| put64(e, ENTRY_INO, 1)) => "inode 1 is not in use";
+    entry_type_beyond: |i| edit_entry(i, "many", |e| e[ENTRY_TYPE] |= 0x10) => "of type 0o30, but inode";
     entry_type: |i| edit_entry(i, "many", |e| e[ENTRY_TYPE] = 4) => "of type 0o4, but inode";
     directory_size: |i| i.edit_inode("many", |b| add64(b, inode::SIZE_BYTES, 1))
         => "directory of size";
@@ -443,9 +453,13 @@ damages! {
         put32(b, volume::ORPHAN_ROOT + 8, 0);
     }) => "no directory entry leads to it, and it is not on the orphan list";
     orphan_not_in_use: |i| {
-        let root = FsBlock(u64_at(&i.block(Geometry::VOLUME), volume::ORPHAN_ROOT));
-        i.edit(root, |b| put64(b, FIRST + 16, 99_999));
+        i.edit(orphan_leaf(i), |b| put64(b, FIRST + 16, 99_999));
     } => "orphan list: inode 99999 is not in use";
+    count_of_a_file_being_cut: |i| {
+        let file = i.ino("file").0;
+        i.edit(orphan_leaf(i), |b| put64(b, FIRST + 16, file));
+        i.edit_inode("file", |b| add64(b, inode::BLOCKS, 1));
+    } => "blocks, but points to";
     orphan_levels: |i| i.edit(Geometry::VOLUME, |b| put32(b, volume::ORPHAN_ROOT + 8, 5))
         => "volume", "height 5 of at most 4";
     orphan_with_entries: |i| {
@@ -457,11 +471,9 @@ damages! {
         i.edit_inode("orphan", |b| put32(b, inode::LINKS, 1));
         i.edit_inode("dir", |b| put32(b, inode::LINKS, 0));
         i.edit_inode("root", |b| add32(b, inode::LINKS, u32::MAX));
-        let root = FsBlock(u64_at(&i.block(Geometry::VOLUME), volume::ORPHAN_ROOT));
-        i.edit(root, |b| put64(b, FIRST + 16, dir));
+        i.edit(orphan_leaf(i), |b| put64(b, FIRST + 16, dir));
     } => "has no name, but entries";
     orphan_reserved: |i| {
-        let root = FsBlock(u64_at(&i.block(Geometry::VOLUME), volume::ORPHAN_ROOT));
-        i.edit(root, |b| put64(b, FIRST + 24, 1));
+        i.edit(orphan_leaf(i), |b| put64(b, FIRST + 24, 1));
     } => "orphan tree: reserved field";
 }

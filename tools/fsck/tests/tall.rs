@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Trees of three levels, with nodes shared above the leaves: a separator that is wrong, in whichever bit, is found
-//! and put right, and costs nothing.
+//! and put right, and costs nothing; a pointer that is wrong costs what it pointed to.
 
 mod common;
 
@@ -88,4 +88,38 @@ fn a_wrong_separator_above_others_costs_nothing() {
         }
     }
     assert!(repaired > 40, "only {repaired} mattered");
+}
+
+/// Two files of three levels whose nodes are not of the same length.
+fn two() -> Image {
+    let b = Builder::new(SIZE as u32, GROUP, 12);
+    let root = b.root();
+    let mut inos = HashMap::new();
+    for (name, distance) in [("first", 16), ("second", 24)] {
+        let ino = b.create(root, name, FileType::Regular);
+        for n in 0..5200 {
+            b.write(ino, distance * n, 1, false);
+        }
+        inos.insert(name, ino);
+    }
+    b.finish(inos)
+}
+
+#[test]
+fn a_wrong_pointer_above_the_leaves_costs_what_it_pointed_to() {
+    for (wrong, right) in [("first", "second"), ("second", "first")] {
+        for (child, other) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)] {
+            let image = two();
+            image.mark_data();
+            let before = image.snapshot();
+            let (from, to) = (image.tree(wrong), image.child(image.tree(right), other));
+            let text = image.damage_and_repair(|i| {
+                i.edit(from, |b| put64(b, separator(child) + 8, to.0));
+            });
+            let after = image.snapshot();
+            let whole = |snapshot: &Snapshot| snapshot.nodes[&image.ino(right)].contents.clone();
+            let what = format!("{wrong}: child {child} is {right}'s {other}");
+            assert!(whole(&after) == whole(&before), "{what}: {text}");
+        }
+    }
 }

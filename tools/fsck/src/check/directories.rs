@@ -120,7 +120,7 @@ impl Checker<'_> {
         };
         target.found = target.found.saturating_add(1);
         let kind = target.kind;
-        if u16::from(entry.kind) << 12 != kind {
+        if u32::from(entry.kind) << 12 != u32::from(kind) {
             self.wrong(
                 who,
                 format_args!(

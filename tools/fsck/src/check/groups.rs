@@ -8,7 +8,7 @@ use cowfs_core::ondisk::superblock::has_backup;
 use cowfs_core::ondisk::{group, header, Kind};
 use cowfs_core::space::inodes::InodeBlock;
 use cowfs_core::space::refcount::Counted;
-use cowfs_core::space::{inode_block_limit, tree_levels};
+use cowfs_core::space::{inode_block_limit, reserve, tree_levels};
 use cowfs_core::store::Reader;
 use cowfs_core::units::{AgNumber, FsBlock};
 use cowfs_image::volume::Buf;
@@ -72,6 +72,13 @@ impl Checker<'_> {
             self.wrong(
                 who,
                 format_args!("counts {tree_blocks} blocks of its own trees, but has {nodes}"),
+            );
+        }
+        let most = reserve(&self.geometry, ag);
+        if tree_blocks > most {
+            self.wrong(
+                who,
+                format_args!("has {tree_blocks} blocks of its own trees, more than {most}"),
             );
         }
         let count = buf.u32(group::INODE_BLOCKS);

@@ -291,10 +291,11 @@ impl Checker<'_> {
                 return;
             }
         };
-        // Where something is missing there was a finding already. The count of an inode that is
-        // being taken apart is set right when that is done.
-        let orphan = self.orphans.binary_search(&place.ino).is_ok();
-        if let (Some(found), false) = (blocks, orphan) {
+        // Where something is missing there was a finding already. The count of an inode of which nothing is to be
+        // left is set right when that is done.
+        let doomed = place.u32(inode::LINKS) == 0 || place.u64(inode::SIZE_BYTES) == 0;
+        let doomed = doomed && self.orphans.binary_search(&place.ino).is_ok();
+        if let (Some(found), false) = (blocks, doomed) {
             self.check_block_count(who, place.u64(inode::BLOCKS), found);
         }
     }

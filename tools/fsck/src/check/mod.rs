@@ -27,6 +27,9 @@ use crate::usage::Usage;
 use extents::Span;
 use inodes::Inodes;
 
+/// Epochs from here on are damage: nobody counts so far.
+pub(crate) const NEVER: u64 = 1 << 62;
+
 /// What there is in a checked volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {

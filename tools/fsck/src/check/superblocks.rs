@@ -11,7 +11,7 @@ use cowfs_core::store::Reader;
 use cowfs_core::units::{AgNumber, FsBlock};
 
 use super::tree::{record, Walk};
-use super::Checker;
+use super::{Checker, NEVER};
 use crate::report::Subject;
 
 impl Checker<'_> {
@@ -89,7 +89,11 @@ impl Checker<'_> {
                 return;
             }
         };
-        self.last_epoch = Some(buf.u64(volume::EPOCH));
+        let epoch = buf.u64(volume::EPOCH);
+        if epoch >= NEVER {
+            self.wrong(Subject::Volume, format_args!("impossible epoch {epoch}"));
+        }
+        self.last_epoch = Some(epoch);
         self.counters = Some((buf.u64(volume::FREE), buf.u64(volume::INODES)));
         let root = Root {
             block: FsBlock(buf.u64(volume::ORPHAN_ROOT)),

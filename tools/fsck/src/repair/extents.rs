@@ -13,13 +13,11 @@ use cowfs_core::units::{FileBlock, FsBlock, Ino};
 use cowfs_image::overlay::Buf;
 
 use super::slot::Slot;
-use super::tree::{first_key, records, Enter, Place, Span, Visitor};
+use super::tree::{records, Enter, Place, Span, Visitor};
 use super::{Met, Repair};
 use crate::check::tree::Range;
+use crate::check::NEVER;
 use crate::report::Subject;
-
-/// Epochs from here on are damage: nobody counts so far.
-pub(super) const NEVER: u64 = 1 << 62;
 
 /// Byte offset of the part of a record that is zero.
 const RESERVED: usize = 20;
@@ -59,21 +57,18 @@ impl Visitor for Nodes {
         let Ok(buf) = repair.overlay.read(place.at, Kind::Extent) else {
             return false;
         };
-        let level = node::level(&buf);
-        if level != place.level {
+        if node::level(&buf) != place.level {
             return true;
         }
-        let Some(last) = node::count(&buf).checked_sub(1) else {
+        let (Some(first), Some(last)) =
+            (repair.outermost(&buf, false), repair.outermost(&buf, true))
+        else {
             return false;
         };
-        let first = first_key(&buf, Kind::Extent);
-        let end = match level {
-            0 => Array::<Extent>::get(&buf, last).end().0,
-            _ => Array::<Branch>::get(&buf, last).key.saturating_add(1),
-        };
+        let (first, end) = (first.file.0, last.end().0);
         let Range { from, to } = place.range;
         // What another file made fits, or is that file's still. What this one made may be cut.
-        let fits = (level > 0 || from <= first) && end <= to;
+        let fits = from <= first && end <= to;
         let apart = end <= from || to <= first;
         apart || !fits && buf.u64(header::OWNER) != self.ino.0
     }
@@ -106,6 +101,23 @@ impl Visitor for Nodes {
 }
 
 impl Repair<'_> {
+    /// The first or the last extent below a node, as far as that can be read. (The keys above the leaves do not tell:
+    /// the first of a node means nothing, and the last is only where the last leaf begins.)
+    fn outermost(&self, top: &Buf, last: bool) -> Option<Extent> {
+        let mut buf = top.clone();
+        let turned = |count: usize, n: usize| if last { count - 1 - n } else { n };
+        for level in (0..node::level(top)).rev() {
+            let count = node::count(&buf);
+            buf = (0..count).find_map(|n| {
+                let branch: Branch = Array::get(&buf, turned(count, n));
+                let child = self.overlay.read(branch.child, Kind::Extent).ok();
+                child.filter(|child| node::level(child) == level && node::count(child) > 0)
+            })?;
+        }
+        let count = node::count(&buf);
+        (count > 0).then(|| Array::get(&buf, turned(count, 0)))
+    }
+
     /// Remembers what is left of a node; one of which nothing is, is nobody's.
     pub(super) fn leave_node(&mut self, at: FsBlock, level: usize, span: Option<Span>) {
         self.met.insert(at, Met { level, span });

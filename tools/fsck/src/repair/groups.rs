@@ -26,6 +26,7 @@ use super::slot::Slot;
 use super::Repair;
 use crate::check::inodes::S_IFDIR;
 use crate::check::tree::record;
+use crate::check::NEVER;
 use crate::report::Subject;
 
 /// A tree that belongs to no inode.
@@ -307,7 +308,9 @@ impl Repair<'_> {
         let Ok(buf) = self.overlay.read(Geometry::VOLUME, Kind::Volume) else {
             return;
         };
-        self.epoch = buf.u64(volume::EPOCH);
+        self.epoch = Some(buf.u64(volume::EPOCH))
+            .filter(|epoch| *epoch < NEVER)
+            .unwrap_or(0);
         let mut tree = Own::new(Kind::Orphan, 0);
         let mut found = Vec::new();
         let root = root_at(&buf, volume::ORPHAN_ROOT);

@@ -17,11 +17,11 @@ use cowfs_core::ondisk::{header, Kind};
 use cowfs_core::store::Reader;
 use cowfs_core::units::FsBlock;
 
-use super::extents::NEVER;
 use super::slot::Slot;
 use super::tree::records;
 use super::Repair;
 use crate::check::inodes::S_IFREG;
+use crate::check::NEVER;
 
 /// What is found out about a file.
 struct Marks<'a> {

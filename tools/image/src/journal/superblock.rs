@@ -31,6 +31,8 @@ const TYPE_V2: u32 = 4;
 const CHECKSUM_CRC32C: u8 = 4;
 const CHECKSUM: usize = 252;
 
+/// Compat feature: checksums of an older kind, which do not go together with the newer.
+const COMPAT_CHECKSUM: u32 = 0x1;
 /// Incompat feature: revoke blocks may occur.
 pub const INCOMPAT_REVOKE: u32 = 0x1;
 /// Incompat feature: tags and revoke records have 64-bit addresses.
@@ -143,6 +145,9 @@ impl JournalSuperblock {
         if b[80] != CHECKSUM_CRC32C {
             return bad("unknown type of checksum");
         }
+        if be32(b, 36) & COMPAT_CHECKSUM != 0 {
+            return bad("two kinds of checksums");
+        }
         let incompat = be32(b, 40);
         if incompat & !INCOMPAT != 0 {
             return Err(JournalError::Unsupported(incompat & !INCOMPAT));
@@ -195,6 +200,7 @@ mod tests {
             (20, 0), // first
             (20, 2048),
             (28, 2048),       // start
+            (36, 1),          // checksums of the older kind
             (40, 0x13 | 4),   // async commit
             (40, 0x3),        // no checksums
             (40, 0x13 | 0x8), // both kinds of checksums
