@@ -121,6 +121,15 @@ static int ended(uint64_t op, int result)
 	return result;
 }
 
+/* What was accepted is not refused when it is to be made durable. */
+static int synced(uint64_t op, int result)
+{
+	result = ended(op, result);
+	if (result)
+		trace_fail("operation %lu: %s", op, strerror(-result));
+	return result;
+}
+
 static uint64_t inode_of(int fd)
 {
 	struct stat st;
@@ -295,21 +304,21 @@ int t_fsync(const struct object *object)
 {
 	const uint64_t op = begin("sync:%u:1", object->id);
 
-	return ended(op, fsync(object->fd));
+	return synced(op, fsync(object->fd));
 }
 
 int t_fdatasync(const struct object *object)
 {
 	const uint64_t op = begin("sync:%u:0", object->id);
 
-	return ended(op, fdatasync(object->fd));
+	return synced(op, fdatasync(object->fd));
 }
 
 int t_syncfs(const struct object *object)
 {
 	const uint64_t op = begin("syncall");
 
-	return ended(op, syncfs(object->fd));
+	return synced(op, syncfs(object->fd));
 }
 
 int workload_run(const struct workload *workload)

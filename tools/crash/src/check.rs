@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use cowfs_core::space::{total_reserve, VolumeState};
 use cowfs_core::store::Reader;
 use cowfs_fsck::{Findings, Progress, Subject};
 use cowfs_image::device::Device;
@@ -14,6 +15,7 @@ use cowfs_image::volume::Volume;
 
 use crate::disk::Disk;
 use crate::files::{directories, Contents, Directories, Reading};
+use crate::oracle::file::File;
 use crate::oracle::names::{Found, Names};
 use crate::oracle::Oracle;
 use crate::trace::{Kind, Object, Trace};
@@ -95,21 +97,21 @@ pub fn check(
         }
     };
     compared.transactions = u64::from(volume.replay().transactions);
-    if let Err(error) = cowfs_fsck::check(&volume, &mut faults) {
-        faults.add(format!("cannot be checked: {error}"));
-    }
-    match directories(&volume) {
-        Ok(found) => {
-            let sight = Sight {
-                volume: &volume,
-                disk,
-                oracle,
-                reading,
-                found: &found,
-            };
-            sight.compare(&mut faults, &mut compared);
+    let sight = Sight {
+        volume: &volume,
+        disk,
+        oracle,
+        reading,
+    };
+    if sight.check(&mut faults, &mut compared) > 0 {
+        // What the next mount does first.
+        match cowfs_fsck::reclaim(&volume, &mut faults) {
+            Ok(()) => match sight.check(&mut faults, &mut compared) {
+                0 => {}
+                left => faults.add(format!("{left} orphans are left by a mount")),
+            },
+            Err(error) => faults.add(format!("orphans cannot be reclaimed: {error}")),
         }
-        Err(error) => faults.add(format!("directories cannot be read: {error}")),
     }
     (faults, compared)
 }
@@ -120,11 +122,33 @@ struct Sight<'a> {
     disk: &'a Disk,
     oracle: &'a Oracle<'a>,
     reading: &'a Reading,
-    found: &'a Directories,
 }
 
 impl Sight<'_> {
-    fn compare(&self, faults: &mut Faults, compared: &mut Compared) {
+    /// Has the volume checked, and compares what is in it. Returns the number of orphans.
+    fn check(&self, faults: &mut Faults, compared: &mut Compared) -> u64 {
+        let orphans = match cowfs_fsck::check(self.volume, faults) {
+            Ok(outcome) => outcome.orphans,
+            Err(error) => {
+                faults.add(format!("cannot be checked: {error}"));
+                0
+            }
+        };
+        match VolumeState::load(self.volume) {
+            Ok(state) if state.free < total_reserve(self.volume.geometry()) => {
+                faults.add("less is free than the groups' own trees may need".to_owned());
+            }
+            Ok(_) => {}
+            Err(error) => faults.add(format!("counters: {error}")),
+        }
+        match directories(self.volume) {
+            Ok(found) => self.compare(&found, faults, compared),
+            Err(error) => faults.add(format!("directories cannot be read: {error}")),
+        }
+        orphans
+    }
+
+    fn compare(&self, directories: &Directories, faults: &mut Faults, compared: &mut Compared) {
         let inodes = self.oracle.inodes();
         let inode_of = |object: &Object| inodes.get(object).copied();
         let others: HashSet<u64> = self.oracle.all_tops().iter().filter_map(inode_of).collect();
@@ -132,7 +156,7 @@ impl Sight<'_> {
         for (tops, domain) in self.oracle.domains() {
             let mut found = Found::new();
             for top in tops.iter().filter_map(inode_of) {
-                self.collect(top, &others, &mut found);
+                collect(directories, top, &others, &mut found);
             }
             compared.names += found.len() as u64;
             match domain.matches(&found, inodes) {
@@ -140,7 +164,9 @@ impl Sight<'_> {
                 Ok(states) => {
                     let results: Vec<_> = states
                         .iter()
-                        .map(|names| self.compare_contents(names, &mut contents, compared))
+                        .map(|names| {
+                            self.compare_contents(names, directories, &mut contents, compared)
+                        })
                         .collect();
                     if !results.iter().any(Result::is_ok) {
                         results
@@ -154,34 +180,21 @@ impl Sight<'_> {
         }
     }
 
-    /// The names below a directory, down to directories that are somebody else's.
-    fn collect(&self, top: u64, others: &HashSet<u64>, into: &mut Found) {
-        let mut rest = vec![top];
-        while let Some(dir) = rest.pop() {
-            for (name, entry) in self.found.get(&dir).into_iter().flatten() {
-                let key = (dir, String::from_utf8_lossy(name).into_owned());
-                if into.insert(key, entry.ino).is_some() {
-                    continue;
-                }
-                if entry.directory && !others.contains(&entry.ino) {
-                    rest.push(entry.ino);
-                }
-            }
-        }
-    }
-
     fn compare_contents(
         &self,
         names: &Names,
+        directories: &Directories,
         known: &mut HashMap<u64, Contents>,
         compared: &mut Compared,
     ) -> Result<(), String> {
         let block_size = self.volume.geometry().block_size() as u64;
+        let empty = File::default();
         for (name, object) in names {
-            let Some(file) = self.oracle.file(*object) else {
-                continue;
-            };
             let ino = self.oracle.inodes().get(object).copied().unwrap_or(0);
+            if directories.contains_key(&ino) {
+                continue;
+            }
+            let file = self.oracle.file(*object).unwrap_or(&empty);
             let tell =
                 |what: String| format!("{:?} (file {object}, inode {ino}): {what}", name.name);
             let found = match known.entry(ino) {
@@ -195,6 +208,22 @@ impl Sight<'_> {
             file.check(found, block_size).map_err(tell)?;
         }
         Ok(())
+    }
+}
+
+/// The names below a directory, down to directories that are somebody else's.
+fn collect(directories: &Directories, top: u64, others: &HashSet<u64>, into: &mut Found) {
+    let mut rest = vec![top];
+    while let Some(dir) = rest.pop() {
+        for (name, entry) in directories.get(&dir).into_iter().flatten() {
+            let key = (dir, String::from_utf8_lossy(name).into_owned());
+            if into.insert(key, entry.ino).is_some() {
+                continue;
+            }
+            if entry.directory && !others.contains(&entry.ino) {
+                rest.push(entry.ino);
+            }
+        }
     }
 }
 

@@ -69,12 +69,13 @@ fn what_was_synced_is_there_exactly() {
         "e:5:0:0",        // 9
     ]);
     let ok = |end, blocks: &[(u64, u64)]| said(&trace, end, 5, &contents(blocks)).is_ok();
-    // Under way and returned: each block is there or not.
+    // Under way and returned: each block is there or not, but the size does not go beyond what is.
     for end in [3, 4] {
         assert!(ok(end, &[]));
-        assert!(ok(end, &[NO]));
-        assert!(ok(end, &[(2, 0), NO]));
+        assert!(ok(end, &[(2, 0)]));
         assert!(ok(end, &[NO, (2, 1)]));
+        assert!(!ok(end, &[NO]));
+        assert!(!ok(end, &[(2, 0), NO]));
     }
     // Of another place, of nobody, or too long.
     assert!(!ok(4, &[(2, 1), NO]));
@@ -121,7 +122,9 @@ fn a_write_that_failed_may_be_there_or_not() {
     let ok = |blocks: &[(u64, u64)]| said(&trace, 8, 5, &contents(blocks)).is_ok();
     assert!(ok(&[(2, 0), (2, 1)]));
     assert!(ok(&[(2, 0), (3, 1)]));
-    assert!(ok(&[(2, 0), (3, 1), (3, 2), NO]));
+    assert!(ok(&[(2, 0), (3, 1), (3, 2)]));
+    assert!(ok(&[(2, 0), (3, 1), NO, (3, 3)]));
+    assert!(!ok(&[(2, 0), (3, 1), (3, 2), NO]));
     assert!(!ok(&[(3, 0), (3, 1)]));
 }
 

@@ -92,6 +92,13 @@ impl Cell {
         values
     }
 
+    /// Whether something after the first write made zeroes of it.
+    fn may_be_cleared(&self) -> bool {
+        self.later
+            .iter()
+            .any(|later| later.values.contains(&Value::Zero))
+    }
+
     fn allows(&self, value: &Value) -> bool {
         self.durable.contains(value) || self.later.iter().any(|later| later.values.contains(value))
     }
@@ -107,24 +114,33 @@ pub struct Size {
 
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    AtLeast(u64),
+    /// By data that ends there.
+    Written(u64),
+    /// By blocks of another file, among which may be holes.
+    Cloned(u64),
     To(u64),
 }
 
 impl Change {
     fn of(self, size: u64) -> u64 {
         match self {
-            Change::AtLeast(other) => size.max(other),
+            Change::Written(other) | Change::Cloned(other) => size.max(other),
             Change::To(other) => other,
         }
     }
 }
 
 impl Size {
-    /// An operation makes it at least `size`; all that comes of it is `real`.
-    pub fn extend(&mut self, op: OpNumber, size: u64, real: u64) {
+    /// An operation writes up to `size`; all that comes of it is `real`.
+    pub fn write(&mut self, op: OpNumber, size: u64, real: u64) {
         self.now = self.now.max(real);
-        self.later.push((op, Change::AtLeast(size)));
+        self.later.push((op, Change::Written(size)));
+    }
+
+    /// The same for blocks of another file.
+    pub fn clone_to(&mut self, op: OpNumber, size: u64, real: u64) {
+        self.now = self.now.max(real);
+        self.later.push((op, Change::Cloned(size)));
     }
 
     /// An operation sets it.
@@ -136,7 +152,7 @@ impl Size {
     /// An operation makes it no larger than `size`.
     fn fall_short(&mut self, op: OpNumber, size: u64) {
         for (_, change) in self.later.iter_mut().filter(|(later, _)| *later == op) {
-            if let Change::AtLeast(wanted) = change {
+            if let Change::Written(wanted) | Change::Cloned(wanted) = change {
                 *wanted = size.min(*wanted);
             }
         }
@@ -157,6 +173,12 @@ impl Size {
             // Nobody else was at work on the file: what began before returned before.
             self.later.drain(..at);
         }
+    }
+
+    /// Whether only a write can have made it so large, whose data then ends there.
+    fn is_written(&self, size: u64) -> bool {
+        let written = |(_, change): &(_, Change)| matches!(change, Change::Written(_));
+        size > self.durable && self.later.iter().all(written)
     }
 
     /// The smallest and the largest that it may be.
@@ -305,8 +327,25 @@ impl File {
                 false => format!("size {} instead of {low} to {high}", found.size),
             });
         }
-        let blocks = found.blocks.keys().chain(self.blocks.keys());
+        if found.size % block_size != 0 {
+            return Err(format!(
+                "size {}: nobody wrote a part of a block",
+                found.size
+            ));
+        }
         let other = Cell::default();
+        let last = (found.size / block_size).saturating_sub(1);
+        let cell = self.blocks.get(&last).unwrap_or(&other);
+        if self.size.is_written(found.size)
+            && !found.blocks.contains_key(&last)
+            && !cell.may_be_cleared()
+        {
+            return Err(format!(
+                "size {}: nothing is written in front of it",
+                found.size
+            ));
+        }
+        let blocks = found.blocks.keys().chain(self.blocks.keys());
         let mut sides = vec![Sides::default(); self.atomic.len()];
         for block in blocks {
             let cell = self.blocks.get(block).unwrap_or(&other);

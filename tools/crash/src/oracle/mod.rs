@@ -109,8 +109,7 @@ impl<'a> Oracle<'a> {
                 }
                 let real = op.extends_to(*blocks);
                 let file = self.file_mut(*object);
-                file.size
-                    .extend(op.number, blocks.end() * size, real * size);
+                file.size.write(op.number, blocks.end() * size, real * size);
             }
             Kind::Zero(object, blocks) => {
                 for block in blocks.first..blocks.end() {
@@ -141,7 +140,7 @@ impl<'a> Oracle<'a> {
                 for (block, values) in blocks {
                     file.put(op.number, block, &values);
                 }
-                file.size.extend(op.number, bytes, bytes);
+                file.size.clone_to(op.number, bytes, bytes);
                 self.copying.push(op.number);
             }
             Kind::Range(to, blocks, from, start) => {
@@ -160,7 +159,7 @@ impl<'a> Oracle<'a> {
                 }
                 let real = op.extends_to(*blocks);
                 file.size
-                    .extend(op.number, blocks.end() * size, real * size);
+                    .clone_to(op.number, blocks.end() * size, real * size);
                 self.copying.push(op.number);
             }
             Kind::Link(..) | Kind::Unlink(_) | Kind::Rename(..) | Kind::Exchange(..) => {
