@@ -108,7 +108,7 @@ fn two() -> Image {
 #[test]
 fn a_wrong_pointer_above_the_leaves_costs_what_it_pointed_to() {
     for (wrong, right) in [("first", "second"), ("second", "first")] {
-        for (child, other) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)] {
+        for (child, other) in [(0, 1), (1, 0), (1, 1)] {
             let image = two();
             image.mark_data();
             let before = image.snapshot();
