@@ -408,7 +408,7 @@ fn lost_and_found_of_somebody_else_is_not_used() {
 /// The longest run of free blocks in a group, but for the last few.
 fn free_run(image: &Image, ag: u32) -> (FsBlock, u32) {
     let header = image.block(image.group(ag));
-    let is_free = |block: usize| header[group::BITMAP + block / 8] >> (block % 8) & 1 == 0;
+    let is_free = |block: usize| (header[group::BITMAP + block / 8] >> (block % 8)) & 1 == 0;
     // The first two may be the header of a group never used, and a backup.
     let (mut best, mut start) = ((0, 0), 2);
     for block in 2..=GROUP as usize {
