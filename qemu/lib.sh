@@ -19,6 +19,13 @@ cache=${COWFS_CACHE:-$HOME/.cache/cowfs}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 umask 022
 
+# pause SECONDS: on a descriptor from which nothing ever comes. It is opened once, as long as there are no other
+# children: bash waits for the end of a process substitution, and finding it gone, for that of any other child.
+exec {never}<> <(:)
+pause() {
+	read -rt "$1" -u "$never" || :
+}
+
 die() {
 	printf 'cowfs: %s\n' "$@" >&2
 	exit 1

@@ -89,12 +89,15 @@ dm_resume_all() {
 	done
 }
 
+# Nothing ever comes from it. Not opened again for each pause: see qemu/lib.sh.
+exec {never}<> <(:)
+
 # poll COMMAND...: until it succeeds, for 20 seconds at most.
 poll() {
 	local end=$((EPOCHSECONDS + 20))
 	until "$@"; do
 		[[ $EPOCHSECONDS -lt $end ]] || return 1
-		read -rt 0.05 <> <(:)
+		read -rt 0.05 -u "$never"
 	done
 	return 0
 }
