@@ -181,6 +181,19 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         (from, to)
     }
 
+    /// The range of keys that belong below child `index` of the path's node at `level`.
+    pub(super) fn range_of_child(&self, level: usize, index: usize) -> Result<(u64, Option<u64>)> {
+        let node = self.node(level)?;
+        let (mut from, mut to) = self.range(level + 1);
+        if index > 0 {
+            from = Array::<Branch>::key(node, index);
+        }
+        if index + 1 < node::count(node) {
+            to = Some(Array::<Branch>::key(node, index + 1));
+        }
+        Ok((from, to))
+    }
+
     /// The range of keys that belong into the cursor's leaf: from the first, up to but without
     /// the second, or to the end of the tree.
     pub fn bounds(&self) -> (u64, Option<u64>) {
@@ -257,7 +270,12 @@ where
 
 /// Checks that the node's keys are in `[from, to)`.
 #[inline]
-fn check_range<L: Layout, B: Block>(buf: &B, at: FsBlock, from: u64, to: Option<u64>) -> Result {
+pub(super) fn check_range<L: Layout, B: Block>(
+    buf: &B,
+    at: FsBlock,
+    from: u64,
+    to: Option<u64>,
+) -> Result {
     let last = node::count(buf).saturating_sub(1);
     if L::key(buf, 0) < from || to.is_some_and(|to| L::key(buf, last) >= to) {
         return Err(Error::Corrupt(at, "tree node with keys of its neighbour"));

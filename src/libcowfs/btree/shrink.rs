@@ -9,7 +9,7 @@
 use super::super::block::Block;
 use super::super::error::{Error, Result};
 use super::super::store::Transaction;
-use super::cursor::Step;
+use super::cursor::{check_range, Step};
 use super::node::{self, Branch};
 use super::{Array, Cursor, Layout, Owner, Root, Tree};
 
@@ -150,6 +150,11 @@ impl<T: Tree, B: Block + Clone> Cursor<T, B> {
         let other = tx.read(at, T::KIND)?;
         if node::level(&other) != level {
             return Err(Error::Corrupt(at, "tree node of wrong level"));
+        }
+        let (from, to) = self.range_of_child(level + 1, index)?;
+        match level {
+            0 => check_range::<T::Leaf, B>(&other, at, from, to)?,
+            _ => check_range::<Array<Branch>, B>(&other, at, from, to)?,
         }
         let node = self.node(level)?;
         let (left, right) = if is_left {

@@ -228,9 +228,20 @@ pub(super) fn splice<T: Transaction>(
 }
 
 /// Adding a reference to all that a node refers to, and taking one from the node.
+///
+/// # Errors
+///
+/// `Corrupt` if it refers to what cannot be.
 pub(super) fn shadow<T: Transaction>(tx: &T, node: &T::Buf) -> Result<u32> {
+    let geometry = tx.geometry();
+    if node::level(node) == 0 {
+        for index in 0..node::count(node) {
+            Array::<Extent>::get(node, index).check(geometry, node::address(node))?;
+        }
+    }
     let children = (0..node::count(node)).map(|index| child(node, index));
-    Ok(credits::release(tx.geometry()) + count(tx, children, Counting::Share)?)
+    let counts = count(tx, children, Counting::Share)?;
+    Ok(counts.saturating_add(credits::release(geometry)))
 }
 
 /// The blocks that record `index` of a node refers to.

@@ -8,7 +8,7 @@
 //! below it. So the clone of a file of any size goes in one step.
 
 use super::super::btree::{node, Array, Cursor, Root};
-use super::super::error::Result;
+use super::super::error::{Error, Result};
 use super::super::space::credits;
 use super::super::space::refcount;
 use super::super::store::Transaction;
@@ -81,8 +81,16 @@ impl Fork {
         };
         let Some(level) = levels.shared.checked_sub(1) else {
             let first = from.max(FileBlock(cursor.range(1).0));
-            self.map(tx, ino, first, end, Target::Hole)?;
-            return Ok(false);
+            let before = core::mem::replace(&mut self.changed, false);
+            let done = self.map(tx, ino, first, end, Target::Hole);
+            let moved = self.changed;
+            self.changed |= before;
+            if done.is_ok() && !moved {
+                // Whoever waits for an end of this would wait for ever.
+                let at = cursor.block().map_or(root.block, node::address);
+                return Err(Error::Corrupt(at, "extents out of order"));
+            }
+            return done.map(|_| false);
         };
         // What is below a node high up is not counted, and need not be if nothing stays.
         let whole = from.0 == 0 || level == 0 && cursor.range(1).0 >= from.0;
@@ -149,7 +157,7 @@ impl Fork {
             None => 0,
         };
         // The copy and its parent.
-        tx.need(CALLER + cost + credits::COMMIT + 2)?;
+        tx.need(cost.saturating_add(CALLER + credits::COMMIT + 2))?;
         let mut nodes = Nodes {
             ino,
             epoch: self.epoch,

@@ -4,6 +4,7 @@
 //! volume is mounted.
 
 use super::super::units::{div, rem, AgBlock, AgNumber, FsBlock, Ino};
+use super::superblock::has_backup;
 use super::{group, header, inode};
 
 /// Smallest block size, in bytes.
@@ -106,11 +107,11 @@ impl Geometry {
         at >= start && at.since(start) < u64::from(self.group_len(ag))
     }
 
-    /// Whether `[at, at + len)` lies in one group and does not touch its header.
+    /// Whether `[at, at + len)` lies in one group and touches neither its header nor a superblock's backup.
     pub fn in_one_group(&self, at: FsBlock, len: u32) -> bool {
         match self.locate(at) {
             Some((ag, first)) => {
-                first.0 > 0
+                is_for_use(ag, first)
                     && len > 0
                     && u64::from(first.0) + u64::from(len) <= u64::from(self.group_len(ag))
             }
@@ -130,7 +131,9 @@ impl Geometry {
         let slots = self.inode_slots();
         let (at, slot) = (FsBlock(div(ino.0, slots)), rem(ino.0, slots));
         match self.locate(at) {
-            Some((_, block)) if block.0 > 0 && slot > 0 => Some((at, slot as usize * inode::SIZE)),
+            Some((ag, block)) if is_for_use(ag, block) && slot > 0 => {
+                Some((at, slot as usize * inode::SIZE))
+            }
             _ => None,
         }
     }
@@ -147,4 +150,10 @@ impl Geometry {
     pub const fn groups_per_summary(&self) -> u32 {
         (self.block_size() - header::SIZE) as u32
     }
+}
+
+/// Whether a block of a group is neither its header nor a superblock's backup.
+#[inline]
+const fn is_for_use(ag: AgNumber, block: AgBlock) -> bool {
+    block.0 > 1 || block.0 == 1 && !has_backup(ag)
 }

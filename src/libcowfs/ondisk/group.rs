@@ -24,6 +24,7 @@
 use super::super::block::Block;
 use super::super::error::{Error, Result};
 use super::super::units::FsBlock;
+use super::superblock::has_backup;
 use super::Geometry;
 
 /// Byte offset of the group's number of blocks.
@@ -67,6 +68,9 @@ pub fn verify(buf: &impl Block, geometry: &Geometry, at: FsBlock) -> Result {
     }
     if buf.u8(BITMAP) & 1 == 0 {
         return bad("group header marked free in its own bitmap");
+    }
+    if has_backup(ag) && buf.u8(BITMAP) & 2 == 0 {
+        return bad("superblock's backup marked free");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use super::super::ondisk::{Geometry, Kind};
 use super::super::store::{Reader, Transaction};
 use super::super::units::{AgNumber, FsBlock, Ino};
 use super::alloc::{alloc, free, Purpose};
+use super::credits::ORPHAN_LEVELS;
 use super::volume::VolumeState;
 
 /// The volume's tree of inodes without a name.
@@ -162,6 +163,10 @@ fn try_add<T: Transaction>(
         &both[1..]
     };
     let (at, needs) = (cursor.index(), cursor.splits(cursor.index(), 0, records));
+    if u32::from(root.height) >= ORPHAN_LEVELS && needs > usize::from(root.height) {
+        // A taller one would not be accepted by the next mount.
+        return Err(Error::NoSpace);
+    }
     if needs > supply.have {
         return Ok(Attempt::Needs(needs));
     }

@@ -5,11 +5,12 @@
 
 use crate::model::config;
 use crate::world::{volume_of, End, Tx, World};
-use cowfs_core::error::Error;
-use cowfs_core::extent::Fork;
+use cowfs_core::btree::{node, Array, Layout};
+use cowfs_core::error::{Error, Result};
+use cowfs_core::extent::{Extent, Fork};
 use cowfs_core::ondisk::{header, Kind};
 use cowfs_core::store::Reader;
-use cowfs_core::units::{FileBlock, FsBlock, Ino};
+use cowfs_core::units::{AgNumber, FileBlock, FsBlock, Ino};
 use proptest::prelude::*;
 
 proptest! {
@@ -96,5 +97,87 @@ proptest! {
         let mut tx = world.store.begin_unlimited();
         let ended = (0..1000).any(|_| fork.truncate(&mut tx, ino, FileBlock(0)) != Ok(false));
         prop_assert!(ended, "truncation goes on for ever");
+    }
+}
+
+/// Changes record `index` of a leaf.
+fn forge(world: &World, leaf: FsBlock, index: usize, record: Extent) {
+    let buf = world.store.read(leaf, Kind::Extent).unwrap();
+    let at = Array::<Extent>::place(&buf, index);
+    drop(buf);
+    world.store.with_bytes(leaf, |bytes| {
+        bytes[at..at + 8].copy_from_slice(&record.file.0.to_le_bytes());
+        bytes[at + 8..at + 16].copy_from_slice(&record.disk.0.to_le_bytes());
+        bytes[at + 16..at + 20].copy_from_slice(&record.len.to_le_bytes());
+        header::seal(bytes);
+    });
+}
+
+/// Records in the wrong order would be in memory what no check of a block that is read lets pass.
+#[test]
+fn a_neighbour_with_keys_of_others_is_not_merged_with() {
+    let mut world = World::new(volume_of(9, 3, 1024), 300, 3);
+    world.create();
+    let full = Array::<Extent>::capacity(512) as u64;
+    for n in 0..3 * full {
+        assert_eq!(world.write(0, 2 * n, 1), End::Finished);
+    }
+    // Of the second of three leaves four records stay, the last with a key beyond the third.
+    assert_eq!(world.unmap(0, 2 * full + 8, 2 * full - 8), End::Finished);
+    let root = world
+        .store
+        .read(world.files[0].fork.root().block, Kind::Extent)
+        .unwrap();
+    assert_eq!((node::level(&root), node::count(&root)), (1, 3));
+    let leaf = node::child(&root, 1);
+    let last = Array::<Extent>::get(&world.store.read(leaf, Kind::Extent).unwrap(), 3);
+    let file = FileBlock(5000);
+    forge(&world, leaf, 3, Extent { file, ..last });
+
+    let ino = world.ino(0);
+    let mut fork = world.files[0].fork.clone();
+    let mut tx = world.store.begin_unlimited();
+    let ended = (0..1000)
+        .map(|_| fork.truncate(&mut tx, ino, FileBlock(0)))
+        .find(|done| *done != Ok(false));
+    let what = "tree node with keys of its neighbour";
+    assert_eq!(ended, Some(Err(Error::Corrupt(leaf, what))));
+}
+
+/// What copying a shared leaf takes is reckoned from records that nobody has looked at yet.
+#[test]
+fn lengths_that_cannot_be_are_not_added_up() {
+    let mut world = World::new(volume_of(10, 16, 1024), 100, 3);
+    world.create();
+    let full = Array::<Extent>::capacity(1024) as u64;
+    for n in 0..full {
+        assert_eq!(world.write(0, 2 * n, 1), End::Finished);
+    }
+    assert_eq!(world.clone_file(0), End::Finished);
+    let leaf = world.files[0].fork.root().block;
+    for n in 2..full {
+        // A dozen groups are told apart.
+        let group = world
+            .store
+            .geometry()
+            .group_start(AgNumber((n as u32 - 2).min(14)));
+        let record = Extent {
+            file: FileBlock(2 * n),
+            disk: group.add(5),
+            len: u32::MAX,
+            unwritten: false,
+        };
+        forge(&world, leaf, n as usize, record);
+    }
+    let ino = world.ino(1);
+    type Change = fn(&mut Fork, &mut Tx, Ino) -> Result<bool>;
+    let changes: [Change; 2] = [
+        |fork, tx, ino| fork.truncate(tx, ino, FileBlock(1)),
+        |fork, tx, ino| fork.unmap(tx, ino, FileBlock(0), 1).map(|_| true),
+    ];
+    for change in changes {
+        let mut fork = world.files[1].fork.clone();
+        let done = change(&mut fork, &mut world.store.begin_unlimited(), ino);
+        assert_eq!(done, Err(Error::Corrupt(leaf, "extent too long")));
     }
 }

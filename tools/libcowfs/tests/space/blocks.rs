@@ -5,7 +5,7 @@
 use super::{census, volume};
 use cowfs_core::error::Error;
 use cowfs_core::mem::{MemStore, MemTx};
-use cowfs_core::ondisk::Kind;
+use cowfs_core::ondisk::{group, header, Kind};
 use cowfs_core::space::{self, credits, Purpose};
 use cowfs_core::store::{Reader, Transaction};
 use cowfs_core::units::{AgNumber, FsBlock};
@@ -387,4 +387,33 @@ fn a_header_that_contradicts_itself_is_found() {
     drop(store.begin(0));
     let staged = space::stage(&store, start, 1);
     assert!(matches!(staged, Err(Error::Corrupt(..))));
+}
+
+#[test]
+fn backups_of_the_superblock_are_not_for_use() {
+    let store = super::volume(1024, 1024, 3, 0);
+    let geometry = store.geometry();
+    let [with, without] = [1, 2].map(|ag| geometry.group_start(AgNumber(ag)).add(1));
+    assert!(!geometry.in_one_group(with, 1));
+    assert!(geometry.in_one_group(without, 1));
+    assert_eq!(geometry.inode_at(geometry.ino(with, 1)), None);
+    assert!(geometry.inode_at(geometry.ino(without, 1)).is_some());
+
+    // Nor does the bitmap say anything else.
+    store
+        .run(|tx| space::alloc(tx, with.add(50), 1, Purpose::Data).map(|_| ()))
+        .unwrap();
+    let header = geometry.group_start(AgNumber(1));
+    assert!(store.read(header, Kind::Group).is_ok());
+    store.with_bytes(header, |bytes| {
+        bytes[group::BITMAP] &= !2;
+        bytes[group::FREE..group::FREE + 4]
+            .copy_from_slice(&(geometry.ag_blocks - 2).to_le_bytes());
+        header::seal(bytes);
+    });
+    let what = "superblock's backup marked free";
+    assert!(
+        matches!(store.read(header, Kind::Group), Err(Error::Corrupt(at, why))
+        if at == header && why == what)
+    );
 }

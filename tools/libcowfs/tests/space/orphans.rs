@@ -3,11 +3,13 @@
 //! The orphan tree against a set of numbers.
 
 use super::{census, volume};
+use cowfs_core::block::Block;
 use cowfs_core::error::Error;
-use cowfs_core::mem::MemTx;
-use cowfs_core::space::{credits, orphans};
+use cowfs_core::mem::{MemStore, MemTx};
+use cowfs_core::ondisk::{volume as record, Geometry, Kind};
+use cowfs_core::space::{alloc, credits, orphans, Purpose};
 use cowfs_core::store::Transaction;
-use cowfs_core::units::Ino;
+use cowfs_core::units::{FsBlock, Ino};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -87,4 +89,47 @@ fn the_tree_keeps_its_root() {
         assert_eq!(removed, Err(Error::NotFound));
     }
     assert_eq!(store.run(|tx| Ok(all(tx))).unwrap(), BTreeSet::new());
+}
+
+/// A tree of more levels would not be accepted by the next mount.
+#[test]
+fn the_tree_is_no_higher_than_it_may_be() {
+    // Small nodes, so that it does not take millions.
+    let store = MemStore::new(Geometry {
+        uuid: [7; 16],
+        block_shift: 9,
+        blocks: 4 + 12 * 1024,
+        ag_start: FsBlock(4),
+        ag_blocks: 1024,
+        ag_count: 12,
+        summary_start: FsBlock(2),
+        summary_blocks: 1,
+        journal_start: FsBlock(3),
+        journal_blocks: 1,
+        root: Ino(0),
+        hash_seed: [0; 16],
+    })
+    .unwrap();
+    store
+        .run(|tx| {
+            tx.create(FsBlock(2), Kind::Summary, 0)?;
+            let counters = tx.create(Geometry::VOLUME, Kind::Volume, 0)?;
+            counters.set_u64(record::FREE, 12 * 1000);
+            Ok(())
+        })
+        .unwrap();
+    let mut tx = store.begin_unlimited();
+    // In descending order, which leaves all nodes half empty.
+    let mut ino = Ino(1 << 20);
+    while orphans::add(&mut tx, ino) != Err(Error::NoSpace) {
+        ino.0 -= 1;
+    }
+    tx.commit().unwrap();
+    let height = store.volume(|volume| volume.orphans.height).unwrap();
+    assert_eq!(u32::from(height), credits::ORPHAN_LEVELS);
+    assert!(ino.0 > 1 << 19, "there are more than half of these");
+    // It was not for want of blocks.
+    store
+        .run(|tx| alloc(tx, FsBlock(4), 1, Purpose::Tree))
+        .unwrap();
 }
