@@ -319,10 +319,12 @@ impl<'a> Printer<'a> {
             0 => "nothing is lost",
             _ => "see above for what is lost",
         };
-        self.line(format_args!(
-            "{path}: {} errors found and corrected; {lost}",
-            self.wrong
-        ));
+        match self.wrong {
+            1 => self.line(format_args!("{path}: 1 error found and corrected; {lost}")),
+            n => self.line(format_args!(
+                "{path}: {n} errors found and corrected; {lost}"
+            )),
+        }
         CORRECTED
     }
 }

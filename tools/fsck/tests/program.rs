@@ -77,7 +77,7 @@ fn corrected_is_1_and_then_0() {
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains("had 202 links, has 201"), "{text}");
         assert!(
-            text.contains("1 errors found and corrected; nothing is lost"),
+            text.contains("1 error found and corrected; nothing is lost"),
             "{text}"
         );
         let before = std::fs::read(image.path()).unwrap();
