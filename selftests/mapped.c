@@ -2,7 +2,12 @@
 /*
  * Mapped files: storing into clones, what other ways of reading see, msync.
  */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 #include "fixture.h"
 
@@ -41,6 +46,67 @@ TEST_F(fs, stores_into_a_clone)
 	}
 	close(src);
 	close(dst);
+}
+
+struct unreadable_write {
+	pthread_t thread;
+	int fd, error;
+	const char *data;
+	off_t pos;
+	size_t len;
+};
+
+static void *write_unreadable(void *arg)
+{
+	struct unreadable_write *w = arg;
+
+	w->error = pwrite(w->fd, w->data, w->len, w->pos) < 0 ? errno : 0;
+	return NULL;
+}
+
+/*
+ * A write has blocks reserved, and waits for its data, which it will not get. Meanwhile a
+ * store to a mapped page comes to rest on the first of these blocks, that of the file's end.
+ */
+TEST_F(fs, a_write_that_fails_leaves_stores_their_blocks)
+{
+	const off_t b = self->blk, end = b + 900;
+	int fd = open("f", O_CREAT | O_RDWR, 0644);
+	int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+	char *data = mmap(NULL, 4 * b, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_register range = {
+		.range = { .start = (unsigned long)data, .len = 4 * b },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct unreadable_write w = { .fd = fd, .data = data, .pos = b, .len = 2 * b };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffd_msg message;
+	char *map;
+
+	if (faults < 0 && errno == ENOSYS)
+		SKIP(return, "the kernel has no userfaultfd");
+	ASSERT_OK(faults);
+	ASSERT_OK(ftruncate(fd, end));
+	map = map_file(fd, 2 * b, PROT_READ | PROT_WRITE);
+	ASSERT_NE(NULL, map);
+	ASSERT_OK(ioctl(faults, UFFDIO_API, &api));
+	ASSERT_OK(ioctl(faults, UFFDIO_REGISTER, &range));
+	ASSERT_EQ(0, pthread_create(&w.thread, NULL, write_unreadable, &w));
+	/* It has reserved, and asks for the data. */
+	ASSERT_EQ(sizeof(message), read(faults, &message, sizeof(message)));
+	fill(map + b, end - b, 2, b);
+	ASSERT_OK(mprotect(data, 4 * b, PROT_NONE));
+	ASSERT_OK(ioctl(faults, UFFDIO_UNREGISTER, &range.range));
+	ASSERT_EQ(0, pthread_join(w.thread, NULL));
+	ASSERT_EQ(EFAULT, w.error);
+
+	ASSERT_OK(msync(map, 2 * b, MS_SYNC));
+	munmap(map, 2 * b);
+	drop_pages(fd);
+	EXPECT_EQ(end, size_of(fd));
+	EXPECT_TRUE(holds_by_all_ways("f", 2, b, end - b));
+	close(faults);
+	close(fd);
 }
 
 TEST_F(fs, mapping_made_before_the_clone)

@@ -41,11 +41,17 @@ if [[ ${1:-} == --panic ]]; then
 fi
 
 umount "$TEST_DIR"
-plan 10
+plan 14
 check 'by default: the damage is met' with ''
 check 'by default: and told' told
 check 'by default: nothing is written any more' fails 'Read-only file system' touch "$TEST_DIR/new"
 check 'by default: what is sound can be read' eval '[[ $(cat "$TEST_DIR/file") == before ]] && umount "$TEST_DIR"'
+check 'met while frozen: thawed all the same' eval 'damaged_directory $image && fs_mount $image "$TEST_DIR" -o loop &&
+	fsfreeze -f "$TEST_DIR" && fails "Structure needs cleaning" ls "$TEST_DIR/many" && fsfreeze -u "$TEST_DIR"'
+check 'met while frozen: who changes something does not wait' fails 'Read-only file system' touch "$TEST_DIR/new"
+check 'shown' eval '[[ $(findmnt -no FS-OPTIONS "$TEST_DIR") == *,emergency_ro* ]]'
+check 'it can only be mounted read-only now' eval 'fails "write-protected" mount -o remount,rw "$TEST_DIR" &&
+	mount -o remount,ro "$TEST_DIR" && umount "$TEST_DIR"'
 check 'errors=remount-ro is the default' eval 'with errors=remount-ro &&
 	fails "Read-only file system" touch "$TEST_DIR/new" && umount "$TEST_DIR"'
 check 'errors=continue: the damage is met' with errors=continue

@@ -189,6 +189,30 @@ TEST_F(power, dsync_in_place_beyond_the_end)
 	close(fd);
 }
 
+/*
+ * The block of the end that the disk knows is written to. The file has grown since, in
+ * memory; the pages that grew it are not on the disk, and need not get there.
+ */
+TEST_F(power, dsync_in_place_where_the_file_ended)
+{
+	const off_t b = self->blk, end = b + 100;
+	int fd = make_file("grown", 1, end), direct;
+
+	ASSERT_OK(fd);
+	ASSERT_OK(fsync(fd));
+	ASSERT_OK(put(fd, 2, 32 * b, b));
+	direct = open("grown", O_RDWR | O_DIRECT | O_DSYNC);
+	ASSERT_OK(put(direct, 3, b, b));
+	close(direct);
+	close(fd);
+	ASSERT_EQ(0, power_cycle());
+	fd = open("grown", O_RDONLY);
+	EXPECT_LE(2 * b, size_of(fd));
+	EXPECT_TRUE(holds_by_all_ways("grown", 1, 0, b));
+	EXPECT_TRUE(holds_by_all_ways("grown", 3, b, b));
+	close(fd);
+}
+
 static int grow_by_fallocate(int fd, off_t b)
 {
 	return fallocate(fd, 0, b, b);

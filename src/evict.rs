@@ -7,7 +7,7 @@ use crate::cow;
 use crate::error;
 use crate::inode::Contents;
 use crate::libcowfs::cow::FileRange;
-use crate::libcowfs::error::Result as CoreResult;
+use crate::libcowfs::error::{Error, Result as CoreResult};
 use crate::libcowfs::inode::symlink;
 use crate::libcowfs::space::{inodes, orphans};
 use crate::libcowfs::units::{FileBlock, Ino};
@@ -29,7 +29,9 @@ pub(crate) fn evict(inode: &Inode) {
         sb.info().registry.remove(inode);
     }
     let volume = sb.info();
-    let read_only = sb.is_read_only() && !volume.opening.load(Relaxed);
+    // Of one that nobody has come to yet the record on disk must stay as it is.
+    let reclaimed = volume.opening.load(Relaxed) && inode.data().is_reclaimed();
+    let read_only = sb.is_read_only() && !reclaimed;
     if inode.nlink() > 0 || read_only || volume.is_shut_down() {
         return;
     }
@@ -42,6 +44,11 @@ pub(crate) fn evict(inode: &Inode) {
 
 fn delete(inode: &Inode) -> CoreResult {
     let view = View::new(inode.sb());
+    if let Contents::Directory(root) = &inode.data().map().contents {
+        if !root.is_empty() {
+            return Err(Error::Corrupt(root.block, "entries of a deleted directory"));
+        }
+    }
     if inode.is_regular() {
         truncate::blocks(inode, FileBlock(0))?;
     }

@@ -27,6 +27,9 @@ const COW_LIFETIME: u32 = 300;
 /// The most that may be said.
 const MAX_COW_LIFETIME: u32 = 86_400;
 
+/// Shown, as by ext4, of a volume that was found to be corrupt and is not changed any more.
+pub(crate) const GIVEN_UP: &CStr = c"emergency_ro";
+
 /// The options that a mount or a remount names.
 pub(crate) struct Options {
     cow_extent_size: Option<u32>,
@@ -43,6 +46,8 @@ pub(crate) enum Key {
     CowLifetime,
     /// `errors`
     Errors,
+    /// [`GIVEN_UP`]
+    GivenUp,
 }
 
 impl MountOptions for Options {
@@ -60,6 +65,7 @@ impl MountOptions for Options {
             ]),
             Key::Errors,
         ),
+        Parameter::new(GIVEN_UP, ParameterType::Flag, Key::GivenUp),
     ];
 
     fn new() -> Self {
@@ -81,6 +87,8 @@ impl MountOptions for Options {
             (Key::Errors, Value::U32(number)) => {
                 self.on_error = Some(OnError::from_number(number).ok_or(EINVAL)?);
             }
+            // A remount names whatever is shown.
+            (Key::GivenUp, Value::Flag(true)) => {}
             _ => return Err(EINVAL),
         }
         Ok(())

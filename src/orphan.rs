@@ -38,7 +38,8 @@ pub(crate) fn reclaim_all(sb: &Super) -> Result {
         if inode.nlink() > 0 {
             truncate::resume(&inode)?;
         }
-        // One without links is deleted with this reference.
+        // One without links is deleted with the last reference, which is most often this.
+        inode.data().set_reclaimed();
         drop(inode);
         found = found.saturating_add(1);
         from = ino;

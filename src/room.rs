@@ -42,10 +42,8 @@ pub(crate) fn make(sb: &Super, effort: Effort) {
     if effort == Effort::WriteBack {
         volume.completions.flush();
     }
-    if volume.space.waiting() > 0 {
-        if let Some(journal) = volume.journal() {
-            let _ = journal.force_commit();
-        }
+    if let Some(journal) = volume.journal() {
+        volume.space.reap(journal);
     }
 }
 

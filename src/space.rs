@@ -24,13 +24,13 @@ use crate::groups::Groups;
 use crate::libcowfs::ondisk::Geometry;
 use crate::libcowfs::space::Hints;
 use crate::libcowfs::units::FsBlock;
-use crate::linux::jbd2::{JournalOps, Tid};
+use crate::linux::jbd2::{Journal, JournalOps, Tid};
 use crate::linux::mm;
 use crate::linux::shared_bytes::SharedBytes;
-use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::Mutex;
+use kernel::sync::{CondVar, Mutex};
+use kernel::{new_condvar, new_mutex};
 
 /// The most blocks kept from everybody.
 const MOST_SLACK: u64 = 8192;
@@ -40,6 +40,8 @@ const MOST_SLACK: u64 = 8192;
 struct Freed {
     tid: Tid,
     ranges: KVVec<(FsBlock, u32)>,
+    /// Whether some are not available yet.
+    waits: bool,
 }
 
 /// What is known of a volume's space in memory.
@@ -59,6 +61,9 @@ pub(crate) struct Space {
     /// `tid % 2`. A third transaction starts only when the first is over.
     #[pin]
     freed: Mutex<[Freed; 2]>,
+    /// Those of a transaction became available.
+    #[pin]
+    released: CondVar,
 }
 
 impl Space {
@@ -72,6 +77,7 @@ impl Space {
             waiting: Atomic::new(0),
             groups <- Groups::new(count),
             freed <- new_mutex!(<[Freed; 2]>::default(), "cowfs_freed"),
+            released <- new_condvar!("cowfs_released"),
         })
     }
 
@@ -166,6 +172,7 @@ impl Space {
             return;
         };
         entry.tid = tid;
+        entry.waits = true;
         if let Some((start, count)) = entry.ranges.last_mut() {
             let together = self.geometry.locate(*start).map(|(ag, _)| ag)
                 == self.geometry.locate(at).map(|(ag, _)| ag);
@@ -177,6 +184,34 @@ impl Space {
             }
         }
         mm::retry(|| entry.ranges.push((at, len), GFP_KERNEL));
+    }
+
+    /// Commits what was freed, so that it is available when this returns unless the journal failed. No `map` may be
+    /// locked and no transaction open.
+    pub(crate) fn reap(&self, journal: &Journal<Space>) {
+        if self.waiting() > 0 {
+            let _ = journal.force_commit();
+        }
+        // A transaction counts as committed a moment before we are told.
+        let mut freed = self.freed.lock();
+        while freed
+            .iter()
+            .any(|entry| entry.waits && journal.is_committed(entry.tid))
+        {
+            self.released.wait(&mut freed);
+        }
+    }
+
+    /// What transaction `tid` freed is available, or never will be.
+    fn over(&self, tid: Tid) {
+        let mut freed = self.freed.lock();
+        if let Some(entry) = freed.get_mut((tid.into_raw() % 2) as usize) {
+            if entry.tid == tid {
+                entry.waits = false;
+            }
+        }
+        drop(freed);
+        self.released.notify_all();
     }
 
     /// Transaction `tid` is on disk: what it freed may be used.
@@ -265,5 +300,6 @@ impl JournalOps for Space {
         if result.is_ok() {
             self.release(tid);
         }
+        self.over(tid);
     }
 }

@@ -10,7 +10,7 @@
 
 use crate::error;
 use crate::inode::registry::Registry;
-use crate::inode::{self, InodeData};
+use crate::inode::{self, read, InodeData};
 use crate::libcowfs::ondisk::{superblock, Geometry, Superblock};
 use crate::libcowfs::space::{total_reserve, Hints, VolumeState};
 use crate::libcowfs::units::FsBlock;
@@ -22,7 +22,7 @@ use crate::linux::fs::{
 };
 use crate::linux::jbd2::{Features, Journal};
 use crate::linux::workqueue::{Flags, OwnedQueue};
-use crate::options::{CurrentOptions, Options};
+use crate::options::{self, CurrentOptions, Options};
 use crate::space::Space;
 use crate::view::View;
 use crate::volume::{Inode, Super, Volume};
@@ -101,6 +101,7 @@ impl FileSystem for Cowfs {
             only_read,
             opening: Atomic::new(false),
             stopped: Atomic::new(false),
+            given_up: Atomic::new(false),
             hurried: Atomic::new(false),
             held_up: Atomic::new(0),
             journal,
@@ -114,7 +115,7 @@ impl FileSystem for Cowfs {
         volume.space.begin(state.free, held_back);
         *volume.state.lock() = state;
 
-        let root = inode::get(sb, root)?;
+        let root = read::get_linked(sb, root)?;
         if !root.is_dir() {
             pr_err!("cowfs ({}): the root inode is no directory\n", sb.name());
             return Err(EUCLEAN);
@@ -127,8 +128,11 @@ impl FileSystem for Cowfs {
 
     fn reconfigure(sb: &Super, options: Options, change: Reconfigure) -> Result {
         let volume = sb.info();
+        if !change.is_read_only() && volume.is_shut_down() {
+            return Err(EROFS);
+        }
         if change.to_read_write() {
-            if volume.journal().is_none() || volume.is_shut_down() || volume.only_read {
+            if volume.journal().is_none() || volume.only_read {
                 return Err(EROFS);
             }
             // The super block is read-only until we return.
@@ -316,7 +320,11 @@ impl SuperOperations for Operations {
     }
 
     fn show_options(seq: &SeqFile, sb: &Super) -> Result {
-        sb.info().options.show(seq);
+        let volume = sb.info();
+        volume.options.show(seq);
+        if volume.is_given_up() {
+            seq_print!(seq, ",{}", options::GIVEN_UP);
+        }
         Ok(())
     }
 

@@ -225,10 +225,10 @@ impl Nodes {
     fn promise<'a>(self, view: View<'a>, inode: &Inode) -> CoreResult<Promise<'a>> {
         if self == Nodes::FromSlack {
             let volume = view.volume();
-            if volume.space.is_overdrawn() && volume.space.waiting() > 0 {
+            if volume.space.is_overdrawn() {
                 // What the steps before gave up makes up for what they took.
                 if let Some(journal) = volume.journal() {
-                    let _ = journal.force_commit();
+                    volume.space.reap(journal);
                 }
             }
             return Ok(volume.space.kept(0));

@@ -53,6 +53,9 @@ pub(crate) struct Volume {
     pub(crate) opening: Atomic<bool>,
     /// Whether it was stopped by force.
     pub(crate) stopped: Atomic<bool>,
+    /// Whether it was found to be corrupt and is not changed any more. The super block is not made read-only: a
+    /// file system that becomes so while it is frozen is never thawed.
+    pub(crate) given_up: Atomic<bool>,
     /// Whether memory is short and the worker was told to come soon.
     pub(crate) hurried: Atomic<bool>,
     /// Writes that had to go elsewhere because a transaction was not on disk, since a commit was last asked for.
@@ -94,6 +97,23 @@ impl Volume {
         Ok(())
     }
 
+    /// Fails if nothing can be changed any more: with `EROFS` if that is because the volume was found to be
+    /// corrupt, else with `EIO`.
+    pub(crate) fn check_writable(&self) -> Result {
+        if !self.is_shut_down() {
+            return Ok(());
+        }
+        Err(match self.is_given_up() && !self.is_stopped() {
+            true => EROFS,
+            false => EIO,
+        })
+    }
+
+    /// Whether it is not changed any more because it was found to be corrupt.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Relaxed)
+    }
+
     /// Stops everything. What is committed stays.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Relaxed);
@@ -107,12 +127,13 @@ impl Volume {
         match self.options.on_error() {
             OnError::Continue => {}
             OnError::RemountRo => {
-                if !sb.is_read_only() || self.opening.load(Relaxed) {
+                let writable = !sb.is_read_only() || self.opening.load(Relaxed);
+                let Some(journal) = self.journal() else {
+                    return;
+                };
+                if writable && !self.given_up.xchg(true, Relaxed) {
                     pr_err!("cowfs ({}): going read-only\n", sb.name());
-                    sb.force_read_only();
-                    if let Some(journal) = self.journal() {
-                        journal.abort(EUCLEAN);
-                    }
+                    journal.abort(EUCLEAN);
                 }
             }
             OnError::Panic => panic::panic(

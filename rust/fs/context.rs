@@ -65,6 +65,11 @@ pub struct Reconfigure {
 }
 
 impl Reconfigure {
+    /// Whether it is to be read-only.
+    pub fn is_read_only(self) -> bool {
+        self.read_only
+    }
+
     /// Whether it becomes read-only, and was not.
     pub fn to_read_only(self) -> bool {
         self.read_only && !self.was_read_only

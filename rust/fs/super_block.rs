@@ -108,17 +108,11 @@ impl<F: FileSystem> SuperBlock<F> {
         unsafe { (*self.as_raw()).s_blocksize_bits }
     }
 
-    /// Whether it is mounted read-only, or became so by an error.
+    /// Whether it is mounted read-only.
     pub fn is_read_only(&self) -> bool {
         // SAFETY: The super block is valid by the type invariants.
         let flags = unsafe { read_once!((*self.as_raw()).s_flags) };
         flags & bindings::SB_RDONLY != 0
-    }
-
-    /// Refuses changes from now on, as after an error of the volume.
-    pub fn force_read_only(&self) {
-        // SAFETY: The super block is valid by the type invariants.
-        unsafe { bindings::sb_force_rdonly(self.as_raw()) };
     }
 
     /// Whether it is in use: not being mounted or unmounted.

@@ -301,15 +301,6 @@ __rust_helper void rust_helper_super_set_uuid(struct super_block *sb, const u8 *
 	super_set_uuid(sb, uuid, len);
 }
 
-/*
- * Not under s_umount, so others may be changing s_flags: the change is atomic,
- * so that it undoes none of theirs.
- */
-__rust_helper void rust_helper_sb_force_rdonly(struct super_block *sb)
-{
-	set_bit(ilog2(SB_RDONLY), &sb->s_flags);
-}
-
 __rust_helper bool rust_helper_sb_has_inodes(struct super_block *sb)
 {
 	return !list_empty_careful(&sb->s_inodes);

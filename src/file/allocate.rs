@@ -37,9 +37,7 @@ pub(crate) fn fallocate(file: &File<Cowfs>, mode: u32, offset: i64, len: i64) ->
     if !inode.is_regular() {
         return Err(EOPNOTSUPP);
     }
-    if inode.sb().info().is_shut_down() {
-        return Err(EIO);
-    }
+    inode.sb().info().check_writable()?;
     {
         let lock = inode.lock();
         let locked = lock.locked();

@@ -83,9 +83,7 @@ pub(crate) fn get(inode: &Inode, stat: &mut KStat) {
 pub(crate) fn set(attr: &mut Attr<'_, Cowfs>) -> Result {
     let inode = attr.inode().inode();
     let sb = inode.sb();
-    if sb.info().is_shut_down() {
-        return Err(EIO);
-    }
+    sb.info().check_writable()?;
     attr.prepare()?;
     if let Some(size) = attr.size() {
         if inode.is_regular() {

@@ -65,9 +65,7 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
     }
     let (from, to) = (source.inode(), target.inode());
     let sb = to.sb();
-    if sb.info().is_shut_down() {
-        return Err(EIO);
-    }
+    sb.info().check_writable()?;
     let guard = RemapGuard::lock(source, target)?;
     let Some(range) = guard.prepare(range)? else {
         return Ok(0);

@@ -25,9 +25,7 @@ use kernel::prelude::*;
 /// Writes.
 pub(crate) fn write(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter) -> Result<usize> {
     let inode = iocb.file().inode();
-    if inode.sb().info().is_shut_down() {
-        return Err(EIO);
-    }
+    inode.sb().info().check_writable()?;
     if iter.is_empty() {
         return Ok(0);
     }

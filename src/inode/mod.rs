@@ -162,6 +162,8 @@ pub(crate) struct InodeData {
     /// whoever writes with them held shared must not. Set and cleared with `i_rwsem` and
     /// `invalidate_lock` held.
     cloned_from: Atomic<bool>,
+    /// Whether it was found on the list of orphans of a volume that is about to be writable.
+    reclaimed: Atomic<bool>,
 }
 
 impl InodeData {
@@ -187,6 +189,7 @@ impl InodeData {
             copied: Atomic::new(0),
             converts: Atomic::new(false),
             cloned_from: Atomic::new(false),
+            reclaimed: Atomic::new(false),
         })
     }
 
@@ -279,6 +282,16 @@ impl InodeData {
     /// Says so.
     pub(crate) fn set_cloned_from(&self, cloned_from: bool) {
         self.cloned_from.store(cloned_from, Relaxed);
+    }
+
+    /// Whether it was found on the list of orphans of a volume that is about to be writable.
+    pub(crate) fn is_reclaimed(&self) -> bool {
+        self.reclaimed.load(Relaxed)
+    }
+
+    /// Says so.
+    pub(crate) fn set_reclaimed(&self) {
+        self.reclaimed.store(true, Relaxed);
     }
 
     /// The inode was changed by transaction `tid`; `data` if fdatasync(2) must not lose the change.

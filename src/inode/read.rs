@@ -25,13 +25,7 @@ use kernel::sync::aref::ARef;
 ///
 /// `EUCLEAN` if there is no sound inode with that number, `EIO`, `ENOMEM`.
 pub(crate) fn get(sb: &Super, ino: Ino) -> Result<ARef<Inode>> {
-    match sb.iget(ino.0)? {
-        Iget::Existing(inode) => Ok(inode),
-        Iget::New(mut new) => {
-            load(sb, ino, &mut new).map_err(|e| error::report(sb, e))?;
-            Ok(new.finish())
-        }
-    }
+    find(sb, ino, false)
 }
 
 /// The inode that a directory entry names. Unlike an orphan it has links.
@@ -40,17 +34,31 @@ pub(crate) fn get(sb: &Super, ino: Ino) -> Result<ARef<Inode>> {
 ///
 /// As [`get`].
 pub(crate) fn get_linked(sb: &Super, ino: Ino) -> Result<ARef<Inode>> {
-    let inode = get(sb, ino)?;
-    if inode.nlink() == 0 {
+    find(sb, ino, true)
+}
+
+fn find(sb: &Super, ino: Ino, linked: bool) -> Result<ARef<Inode>> {
+    let deleted = || {
         pr_err!(
-            "cowfs ({}): inode {}: directory entry names a deleted inode\n",
+            "cowfs ({}): inode {}: it is named, but has no links\n",
             sb.name(),
             ino.0
         );
         sb.info().corrupt(sb);
-        return Err(EUCLEAN);
+        EUCLEAN
+    };
+    match sb.iget(ino.0)? {
+        Iget::Existing(inode) if linked && inode.nlink() == 0 => Err(deleted()),
+        Iget::Existing(inode) => Ok(inode),
+        Iget::New(mut new) => {
+            load(sb, ino, &mut new).map_err(|e| error::report(sb, e))?;
+            if linked && new.nlink() == 0 {
+                // Not finished, so that nobody takes it for an orphan and deletes it.
+                return Err(deleted());
+            }
+            Ok(new.finish())
+        }
     }
-    Ok(inode)
 }
 
 fn time(at: FsBlock, t: Time) -> CoreResult<Timespec> {

@@ -129,9 +129,7 @@ impl Operations for Write {
     ) -> Result {
         let sb = inode.sb();
         let view = View::new(sb);
-        if view.volume().is_shut_down() {
-            return Err(EIO);
-        }
+        view.volume().check_writable()?;
         let data = inode.data();
         let range = cow::blocks(&view, pos, len.max(1) as u64);
         let mut locked = if flags.contains(Flags::NOWAIT) {
@@ -196,7 +194,14 @@ impl Operations for Write {
 
     fn punch(inode: &Inode, pos: i64, len: i64, _map: &mut Iomap) {
         let view = View::new(inode.sb());
-        let range = cow::blocks(&view, pos, len.max(0) as u64);
+        // Within a block it begins only behind the end of the file, in a block whose page is dirty: that keeps it.
+        let block = 1i64 << view.geometry().block_shift;
+        let start = pos.saturating_add(block - 1) & !(block - 1);
+        let len = pos.saturating_add(len).saturating_sub(start);
+        if len <= 0 {
+            return;
+        }
+        let range = cow::blocks(&view, start, len as u64);
         let mut locked = inode.data().map_mut();
         if let Ok(file) = locked.file() {
             // Without memory to split a piece the reservation stays until the inode leaves memory.

@@ -55,8 +55,12 @@ fn in_place(
     } else {
         Mapper::new(view, map).mapped(range, disk);
     }
-    // The size it will have made known, too.
-    if is_dirty(view, inode) || end > inode.size() {
+    if u64::try_from(end).unwrap_or(0) > inode.data().disk_size() {
+        // The disk must hear of the size it makes known, whoever set that in memory: what is written here would
+        // be beyond the end after a crash. Only as a CoW write is it sure to be completed where that can be done;
+        // nothing is marked for it in the CoW fork.
+        map.add_flags(MapFlags::SHARED | MapFlags::DIRTY);
+    } else if is_dirty(view, inode) {
         map.add_flags(MapFlags::DIRTY);
     }
     Ok(true)
@@ -115,9 +119,7 @@ impl Operations for Write {
     ) -> Result {
         let sb = inode.sb();
         let view = View::new(sb);
-        if view.volume().is_shut_down() {
-            return Err(EIO);
-        }
+        view.volume().check_writable()?;
         let data = inode.data();
         let nowait = flags.contains(Flags::NOWAIT);
         let only_in_place = nowait || flags.contains(Flags::OVERWRITE_ONLY);
@@ -200,7 +202,7 @@ impl DioOps for Done {
             }
             return Err(e);
         }
-        if io.size == 0 || (!cow && !unwritten && end <= io.inode.size()) {
+        if io.size == 0 || (!cow && !unwritten) {
             return Ok(());
         }
         let before = io.inode.size();
