@@ -198,6 +198,35 @@ fn what_was_cut_does_not_come_back() {
     assert!(ok(12, &[NO, NO, NO]));
 }
 
+/// A promise of what made the file grow is one that it was cut before that, and holds when that is settled.
+#[test]
+fn what_was_cut_and_has_grown_was_cut() {
+    let trace = trace(&[
+        "b:1:0:start",
+        "e:1:0:0",
+        "b:2:1:write:5:0:3:1",
+        "e:2:3:0", // 3
+        "b:3:1:truncate:5:1",
+        "e:3:0:0",             // 5
+        "b:4:1:write:5:0:1:1", // of what the cut left
+        "e:4:1:0",             // 7
+        "b:5:1:write:5:3:1:1",
+        "e:5:1:0", // 9
+        "b:6:1:sync:5:0",
+        "e:6:0:0", // 11
+    ]);
+    let ok = |end, blocks: &[(u64, u64)]| said(&trace, end, 5, &contents(blocks)).is_ok();
+    for blocks in [&[(4, 0)][..], &[(4, 0), (2, 1), (2, 2)]] {
+        assert!(ok(8, blocks));
+        assert!(!ok(10, blocks));
+    }
+    for end in [10, 12] {
+        assert!(ok(end, &[(4, 0), NO, NO, (5, 3)]));
+        assert!(!ok(end, &[(4, 0), (2, 1), NO, (5, 3)]));
+        assert!(!ok(end, &[(4, 0)]));
+    }
+}
+
 #[test]
 fn a_clone_is_whole() {
     let trace = trace(&[

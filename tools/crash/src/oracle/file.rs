@@ -175,6 +175,18 @@ impl Size {
         }
     }
 
+    /// The last operation before `op` that cut the file, if `op` made it larger than that: cut it was before it
+    /// grew.
+    fn cut_before(&self, op: OpNumber) -> Option<OpNumber> {
+        let at = self.later.iter().position(|(later, _)| *later == op)?;
+        let (before, rest) = self.later.split_at(at);
+        let (_, Change::Written(end) | Change::Cloned(end)) = *rest.first()? else {
+            return None;
+        };
+        let cut = |(_, change): &&(_, Change)| matches!(change, Change::To(size) if *size < end);
+        before.iter().rfind(cut).map(|(cut, _)| *cut)
+    }
+
     /// Whether only a write can have made it so large, whose data then ends there.
     fn is_written(&self, size: u64) -> bool {
         let written = |(_, change): &(_, Change)| matches!(change, Change::Written(_));
@@ -281,6 +293,9 @@ impl File {
 
     /// An operation is durable.
     pub fn settle(&mut self, op: OpNumber) {
+        if let Some(cut) = self.size.cut_before(op) {
+            self.settle(cut);
+        }
         if let Some(span) = self.spans.remove(&op) {
             for (_, cell) in self.blocks.range_mut(span) {
                 if let Some(at) = cell.later.iter().position(|later| later.op == op) {
