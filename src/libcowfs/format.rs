@@ -173,6 +173,7 @@ pub fn plan_with_groups(
     let end = blocks.min(start.saturating_add(count.saturating_mul(u64::from(group))));
     let mut superblock = Superblock {
         uuid: [0; 16],
+        meta_uuid: [0; 16],
         label: [0; LABEL_SIZE],
         block_size,
         ag_blocks: group,

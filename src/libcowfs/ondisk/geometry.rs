@@ -21,7 +21,7 @@ pub const MIN_GROUP_BLOCKS: u32 = 64;
 /// what one bitmap holds, every group lies inside the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// The volume's UUID, found in every metadata block.
+    /// The UUID found in every metadata block.
     pub uuid: [u8; 16],
     /// log2 of the block size in bytes.
     pub block_shift: u8,

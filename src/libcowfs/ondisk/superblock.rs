@@ -25,7 +25,8 @@
 //!  184  i64   time of mkfs, seconds since 1970
 //!  192  [16]  key of the directory hash
 //!  208  u64   address of the block this copy is in
-//!  216        zero
+//!  216  [16]  with INCOMPAT_META_UUID: uuid of all other metadata
+//!  232        zero
 //! ```
 //!
 //! It says only what mkfs decided, so it is hardly ever written again; what changes daily is in
@@ -47,8 +48,11 @@ pub const VERSION: u32 = 1;
 pub const LABEL_SIZE: usize = 64;
 /// State bit: an error was found while mounted; fsck should look.
 pub const STATE_ERROR: u32 = 1 << 0;
+/// Incompat feature: metadata has a UUID of its own, which no other mkfs ever gave to anything. What an earlier
+/// volume left behind is never taken for this one's then, whatever UUID that had. (XFS has a feature of that name.)
+pub const INCOMPAT_META_UUID: u64 = 1 << 0;
 /// Incompat features this code knows.
-pub const INCOMPAT_KNOWN: u64 = 0;
+pub const INCOMPAT_KNOWN: u64 = INCOMPAT_META_UUID;
 /// Ro-compat features this code knows.
 pub const RO_COMPAT_KNOWN: u64 = 0;
 
@@ -57,6 +61,8 @@ pub const RO_COMPAT_KNOWN: u64 = 0;
 pub struct Superblock {
     /// The volume's UUID.
     pub uuid: [u8; 16],
+    /// UUID of all other metadata, with [`INCOMPAT_META_UUID`]; else zero.
+    pub meta_uuid: [u8; 16],
     /// Label, zero-padded.
     pub label: [u8; LABEL_SIZE],
     /// Block size in bytes.
@@ -151,6 +157,7 @@ impl Superblock {
         }
         let sb = Superblock {
             uuid: field(bytes, 16),
+            meta_uuid: field(bytes, 216),
             label: field(bytes, 32),
             block_size: u32_at(bytes, 96),
             ag_blocks: u32_at(bytes, 100),
@@ -205,6 +212,7 @@ impl Superblock {
         put(b, 184, self.made.to_le_bytes());
         put(b, 192, self.hash_seed);
         put(b, 208, self.address.0.to_le_bytes());
+        put(b, 216, self.meta_uuid);
         let sum = checksum(b);
         put(b, 8, sum.to_le_bytes());
         bytes
@@ -261,7 +269,10 @@ impl Superblock {
 
     fn geometry_unchecked(&self) -> Geometry {
         Geometry {
-            uuid: self.uuid,
+            uuid: match self.incompat & INCOMPAT_META_UUID {
+                0 => self.uuid,
+                _ => self.meta_uuid,
+            },
             block_shift: self.block_size.trailing_zeros() as u8,
             blocks: self.blocks,
             ag_start: self.ag_start,

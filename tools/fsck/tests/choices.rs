@@ -485,3 +485,23 @@ fn a_group_is_made_anew_from_its_inodes() {
         assert!(after.paths.keys().eq(before.paths.keys()));
     }
 }
+
+/// Of a few extents one has a wrong place in the file: the others are not what is dropped.
+#[test]
+fn one_wrong_place_costs_one_extent() {
+    let b = Builder::new(SIZE as u32, GROUP, 4);
+    let file = b.create(b.root(), "file", FileType::Regular);
+    for n in 0..4 {
+        b.write(file, 16 * n, 2, false);
+    }
+    let image = b.finish(HashMap::from([("file", file)]));
+    image.mark_data();
+    let before = image.snapshot();
+    let text = image.damage_and_repair(|i| {
+        i.edit_inode("file", |b| put64(b, inode::INLINE, 1 << 20));
+    });
+    let after = image.snapshot();
+    let mut left = before.nodes[&file].contents.clone();
+    left.retain(|block, _| *block >= 16);
+    assert!(after.nodes[&file].contents == left, "{text}");
+}

@@ -211,7 +211,7 @@ fn the_backup_of_the_latest_volume_is_taken() {
     let found = Superblock::backups(&image.geometry).next().unwrap();
     let mut old = Superblock::decode(image.block(found).first_chunk().unwrap(), found).unwrap();
     old.made -= 1;
-    old.uuid[0] ^= 1;
+    old.meta_uuid[0] ^= 1;
     old.address = FsBlock(found.0 - 16);
     let mut block = vec![0; common::SIZE];
     block[..superblock::SIZE].copy_from_slice(&old.encode());

@@ -123,3 +123,23 @@ fn a_wrong_pointer_above_the_leaves_costs_what_it_pointed_to() {
         }
     }
 }
+
+/// A pointer to a node of another level, which is met there before it is met where it belongs.
+#[test]
+fn a_wrong_pointer_of_a_directory_costs_no_other_node() {
+    let image = tall();
+    let before = image.snapshot();
+    let top = image.tree("names");
+    let (first, second) = (image.child(top, 0), image.child(top, 1));
+    // What is lost is the first leaf of the first node: all else keeps its name.
+    let lost = usize::from(u16_at(&image.block(image.child(first, 0)), header::COUNT));
+    let text = image.damage_and_repair(|i| {
+        i.edit(first, |b| put64(b, separator(0) + 8, second.0));
+    });
+    let after = image.snapshot();
+    let kept = |snapshot: &Snapshot| {
+        let names = snapshot.paths.keys();
+        names.filter(|path| path.starts_with(b"/names/")).count()
+    };
+    assert_eq!(kept(&after), kept(&before) - lost, "{text}");
+}

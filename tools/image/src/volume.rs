@@ -308,7 +308,8 @@ pub fn find_backup(device: &Device) -> Option<Superblock> {
 fn is_of(device: &Device, superblock: &Superblock) -> bool {
     let mut uuid = [0; 16];
     let at = Geometry::VOLUME.0 * u64::from(superblock.block_size) + header::UUID as u64;
-    device.read_at(at, &mut uuid).is_ok() && uuid == superblock.uuid
+    let wanted = superblock.geometry().map(|geometry| geometry.uuid);
+    device.read_at(at, &mut uuid).is_ok() && wanted == Ok(uuid)
 }
 
 /// Decodes the backup at byte `offset`; its own block size must agree with its place.

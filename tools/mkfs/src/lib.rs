@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use anyhow::{bail, Context, Result};
 use cowfs_core::mem::MemStore;
-use cowfs_core::ondisk::superblock::LABEL_SIZE;
+use cowfs_core::ondisk::superblock::{INCOMPAT_META_UUID, LABEL_SIZE};
 use cowfs_core::ondisk::{Geometry, Superblock};
 use cowfs_core::store::Reader;
 use cowfs_core::units::FsBlock;
@@ -135,6 +135,8 @@ fn plan(bytes: u64, options: &Options) -> Result<Superblock> {
             .into_uuid()
             .into_bytes(),
     };
+    superblock.meta_uuid = random()?;
+    superblock.incompat |= INCOMPAT_META_UUID;
     superblock.hash_seed = random()?;
     superblock.made = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs())?,

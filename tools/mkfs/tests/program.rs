@@ -2,8 +2,9 @@
 
 //! mkfs.cowfs as a program: what it refuses, and what it makes.
 
-use cowfs_core::ondisk::Superblock;
-use cowfs_core::units::FsBlock;
+use cowfs_core::ondisk::{header, Kind, Superblock};
+use cowfs_core::store::Reader;
+use cowfs_core::units::{AgNumber, FsBlock};
 use cowfs_image::device::Device;
 use cowfs_image::volume::{Journal, Volume};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -82,6 +83,27 @@ fn two_volumes_have_different_uuids_and_seeds() {
     });
     assert_ne!(a.uuid, b.uuid);
     assert_ne!(a.hash_seed, b.hash_seed);
+}
+
+/// What an earlier volume left in groups that were not used since would else be found by a repair.
+#[test]
+fn metadata_of_a_volume_with_the_same_uuid_is_another_s() {
+    let file = file(64 << 20);
+    let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+    let [old, new] = [(); 2].map(|()| {
+        made(file.path(), &["-q", "-f", "-K", "-U", uuid]);
+        let volume = volume(&file);
+        assert_eq!(volume.superblock().uuid[..4], [1, 0x23, 0x45, 0x67]);
+        let geometry = volume.superblock().geometry().unwrap();
+        let at = geometry.group_start(AgNumber(0));
+        assert!(volume.read(at, Kind::Group).is_ok());
+        let mut uuid = [0; 16];
+        let header = at.0 * geometry.block_size() as u64 + header::UUID as u64;
+        file.as_file().read_exact_at(&mut uuid, header).unwrap();
+        assert_eq!(uuid, geometry.uuid);
+        uuid
+    });
+    assert_ne!(old, new);
 }
 
 #[test]

@@ -16,12 +16,13 @@ use cowfs_core::error::{Error, Result};
 use cowfs_core::inode::{store_root, FileType};
 use cowfs_core::ondisk::inode::{self, Format};
 use cowfs_core::ondisk::{header, Kind};
+use cowfs_core::store::Reader;
 use cowfs_core::units::{FsBlock, Ino};
 use cowfs_image::overlay::Buf;
 
 use super::extents::whole;
 use super::slot::Slot;
-use super::tree::{Enter, Span, Visitor};
+use super::tree::{Enter, Place, Span, Visitor};
 use super::Repair;
 use crate::check::inodes::{S_IFDIR, S_IFMT};
 use crate::check::tree::Range;
@@ -139,6 +140,12 @@ impl Visitor for Nodes {
             true => Enter::New,
             false => Enter::Foreign,
         }
+    }
+
+    fn is_strange(&mut self, repair: &mut Repair<'_>, place: &Place) -> bool {
+        // It may yet be met where it belongs.
+        let found = repair.overlay.read(place.at, Kind::Directory);
+        found.is_ok_and(|buf| self.owns(&buf) && node::level(&buf) != place.level)
     }
 
     fn leaf(

@@ -32,7 +32,7 @@ use cowfs_core::extent::Fork;
 use cowfs_core::inode::{self as codec, symlink, Core, FileType};
 use cowfs_core::mem::{MemStore, MemTx};
 use cowfs_core::ondisk::inode::Format;
-use cowfs_core::ondisk::{header, inode, Geometry, Superblock};
+use cowfs_core::ondisk::{header, inode, superblock, Geometry, Superblock};
 use cowfs_core::space::{self, inodes, orphans, Purpose};
 use cowfs_core::store::{Reader, Transaction};
 use cowfs_core::units::{AgNumber, FileBlock, FsBlock, Ino};
@@ -60,6 +60,8 @@ impl Builder {
         let mut superblock =
             format::plan_with_groups(bytes, block_size, Some(1024), group).unwrap();
         superblock.uuid = *b"volume of a test";
+        superblock.meta_uuid = *b"what is in it...";
+        superblock.incompat |= superblock::INCOMPAT_META_UUID;
         superblock.hash_seed = *b"seed of the test";
         let store = MemStore::new(superblock.geometry().unwrap()).unwrap();
         store.run(|tx| format::write(tx, 1_700_000_000)).unwrap();
