@@ -165,6 +165,27 @@ TEST_F(fs, unshare_range)
 	close(dst);
 }
 
+/* Space that another file may come to use first is none that was promised to this one. */
+TEST_F(fs, preallocated_space_that_is_shared)
+{
+	const int modes[] = { 0, FALLOC_FL_UNSHARE_RANGE };
+	const off_t b = self->blk;
+
+	for (int i = 0; i < 2; i++) {
+		int src = open("src", O_CREAT | O_TRUNC | O_RDWR, 0644);
+		int dst = open("dst", O_CREAT | O_TRUNC | O_RDWR, 0644);
+
+		UNLESS_SUPPORTED(fallocate(src, 0, 0, 64 * b));
+		ASSERT_OK(clone_file(dst, src));
+		UNLESS_SUPPORTED(fallocate(dst, modes[i], 0, 32 * b));
+		EXPECT_EQ(is_cowfs() ? 32 * b : 0, bytes(dst, FIEMAP_EXTENT_SHARED, true));
+		EXPECT_LE(32 * b, bytes(dst, FIEMAP_EXTENT_UNWRITTEN, true));
+		EXPECT_TRUE(holds_zeros(dst, 0, 64 * b));
+		close(src);
+		close(dst);
+	}
+}
+
 TEST_F(fs, what_is_refused)
 {
 	int fd = make_file("f", 1, 5 * self->blk);

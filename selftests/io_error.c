@@ -6,6 +6,7 @@
 #include "dm.h"
 #include "fixture.h"
 #include "hold.h"
+#include "power.h"
 
 /* Let all writes fail, or all reads, or nothing. */
 static int failing_writes(void)
@@ -29,6 +30,17 @@ static int healthy(void)
 	struct dm_target t = dm_linear(0, dm_sectors(), NULL);
 
 	return dm_load("scratch", &t, 1);
+}
+
+/* Nothing is in the journal or in memory, but for what is open. */
+static int forget_all(void)
+{
+	int top = open(".", O_RDONLY | O_DIRECTORY);
+	int done = ioctl(top, FIFREEZE, 0) || ioctl(top, FITHAW, 0);
+
+	close(top);
+	drop_caches();
+	return done;
 }
 
 static int64_t free_bytes(void)
@@ -91,6 +103,95 @@ TEST_F(fs, direct_write_to_a_hole)
 	close(fd);
 	before -= 64 * 1024;
 	EXPECT_TRUE(eventually(given_back, &before));
+}
+
+/*
+ * The data is written, but the metadata that is to say so cannot be read: what the write
+ * was to change is not believed to be changed.
+ */
+TEST_F(fs, metadata_of_a_write_that_makes_the_file_longer)
+{
+	const off_t b = self->blk;
+	int fd = make_file("f", 1, 100), direct = open("f", O_RDWR | O_DIRECT | O_DSYNC);
+
+	ASSERT_OK(direct);
+	ASSERT_OK(fsync(fd));
+	ASSERT_EQ(0, forget_all());
+	ASSERT_EQ(0, failing_reads());
+	EXPECT_ERRNO(EIO, put(direct, 2, 0, b));
+	ASSERT_EQ(0, healthy());
+	ASSERT_OK(put(direct, 3, 0, b));
+	close(direct);
+	close(fd);
+	ASSERT_EQ(0, power_cycle("rw"));
+	fd = open("f", O_RDONLY);
+	EXPECT_EQ(b, size_of(fd));
+	EXPECT_TRUE(holds_by_all_ways("f", 3, 0, b));
+	close(fd);
+}
+
+/*
+ * One that the volume stops for: it maps blocks in memory before it is noticed that the
+ * disk cannot be told. What the caller was told was not written is not there afterwards.
+ */
+TEST_F(fs, metadata_of_a_write_in_the_middle)
+{
+	const off_t b = self->blk;
+	int fd = open("f", O_CREAT | O_RDWR | O_DIRECT, 0644);
+
+	if (!is_cowfs())
+		SKIP(return, "where what is kept is cowfs's own");
+	ASSERT_OK(close(open("beside", O_CREAT | O_RDWR, 0644)));
+	ASSERT_OK(put(fd, 1, 0, b));
+	ASSERT_OK(fsync(fd));
+	ASSERT_EQ(0, forget_all());
+	/* Reads the block that both inodes are in. */
+	ASSERT_OK(access("beside", F_OK));
+	ASSERT_EQ(0, failing_reads());
+	EXPECT_ERRNO(EIO, put(fd, 2, b, b));
+	ASSERT_EQ(0, healthy());
+	EXPECT_ERRNO(EIO, put(fd, 3, b, b));
+	EXPECT_ERRNO(EROFS, mkdir("directory", 0755));
+	close(fd);
+	ASSERT_EQ(0, power_cycle("rw"));
+	fd = open("f", O_RDONLY);
+	EXPECT_EQ(b, size_of(fd));
+	EXPECT_TRUE(holds_by_all_ways("f", 1, 0, b));
+	close(fd);
+	/* That it was stopped is all that is wrong. */
+	ASSERT_OK(chdir("/"));
+	ASSERT_EQ(0, sh("umount $TEST_DIR && { fsck.cowfs -p /dev/mapper/scratch; [ $? = 1 ]; } && "
+			"fsck.cowfs -n /dev/mapper/scratch && "
+			"mount -t $FSTYP /dev/mapper/scratch $TEST_DIR"));
+}
+
+TEST_F(fs, metadata_of_a_write_to_staged_blocks)
+{
+	const off_t b = self->blk;
+	int fd = open("f", O_CREAT | O_RDWR | O_DIRECT, 0644), other;
+
+	ASSERT_OK(put(fd, 1, 0, b));
+	ASSERT_OK(fsync(fd));
+	ASSERT_EQ(0, forget_all());
+	ASSERT_EQ(0, failing_reads());
+	EXPECT_ERRNO(EIO, put(fd, 2, b, b));
+	ASSERT_EQ(0, healthy());
+	ASSERT_OK(put(fd, 3, b, b));
+	ASSERT_OK(fsync(fd));
+	close(fd);
+	/* What was staged beside it is given back; of what f has nobody else gets anything. */
+	other = open("other", O_CREAT | O_RDWR | O_DIRECT, 0644);
+	for (int n = 256; n > 0; n /= 16) {
+		while (put(other, 4, size_of(other), n * b) == 0)
+			;
+		ASSERT_EQ(ENOSPC, errno);
+	}
+	drop_caches();
+	EXPECT_TRUE(holds_by_all_ways("f", 1, 0, b));
+	EXPECT_TRUE(holds_by_all_ways("f", 3, b, b));
+	EXPECT_TRUE(holds(other, 4, 0, size_of(other)));
+	close(other);
+	unlink("other");
 }
 
 TEST_F(fs, direct_write_in_place)

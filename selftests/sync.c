@@ -7,6 +7,7 @@
 #include <dirent.h>
 
 #include "dm.h"
+#include "power.h"
 #include "selftest.h"
 
 FIXTURE(power) {
@@ -26,30 +27,6 @@ FIXTURE_TEARDOWN(power)
 {
 }
 
-/*
- * Cut the power: every write from here on is dropped, as if it had never left the
- * machine. Then the machine comes up again.
- */
-static int power_cycle_to(const char *options)
-{
-	struct dm_target drop = { .sectors = dm_sectors(), .type = "flakey" };
-	struct dm_target all = dm_linear(0, drop.sectors, NULL);
-	const char *dir = getenv("TEST_DIR");
-
-	snprintf(drop.params, sizeof(drop.params), "%s 0 0 3600 1 drop_writes", dm_number(NULL));
-	if (dm_load("scratch", &drop, 1) || chdir("/") || sh("umount %s", dir) ||
-	    dm_load("scratch", &all, 1) ||
-	    sh("mount -t $FSTYP -o %s${MOUNT_OPTIONS:+,$MOUNT_OPTIONS} /dev/mapper/scratch %s",
-	       options, dir))
-		return -1;
-	return chdir(dir);
-}
-
-static int power_cycle(void)
-{
-	return power_cycle_to("rw");
-}
-
 TEST_F(power, what_was_not_synced_is_dropped)
 {
 	/* That the other tests can fail: this one's data must be gone. */
@@ -60,7 +37,7 @@ TEST_F(power, what_was_not_synced_is_dropped)
 	fd = open("late", O_CREAT | O_RDWR, 0644);
 	ASSERT_OK(put(fd, 1, 0, 100000));
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	EXPECT_OK(access("early", F_OK));
 	EXPECT_ERRNO(ENOENT, access("late", F_OK));
 }
@@ -84,7 +61,7 @@ static void synced_by(struct __test_metadata *_metadata, off_t b, int flags,
 	}
 	close(src);
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 
 	fd = open(name, O_RDWR);
 	ASSERT_OK(fd);
@@ -125,7 +102,7 @@ TEST_F(power, dsync_in_place)
 	ASSERT_OK(put(direct, 2, 4 * b, 4 * b));
 	close(direct);
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	EXPECT_TRUE(holds_by_all_ways("in-place", 1, 0, 4 * b));
 	EXPECT_TRUE(holds_by_all_ways("in-place", 2, 4 * b, 4 * b));
 	EXPECT_TRUE(holds_by_all_ways("in-place", 1, 8 * b, 8 * b));
@@ -143,7 +120,7 @@ TEST_F(power, fsync_of_a_directory)
 	dir = open("d", O_RDONLY | O_DIRECTORY);
 	ASSERT_OK(fsync(dir));
 	close(dir);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	EXPECT_OK(access("d/c", F_OK));
 	EXPECT_ERRNO(ENOENT, access("d/a", F_OK));
 	EXPECT_ERRNO(ENOENT, access("d/b", F_OK));
@@ -162,7 +139,7 @@ TEST_F(power, fsync_of_what_left_memory)
 	dir = open("left", O_RDONLY | O_DIRECTORY);
 	ASSERT_OK(fsync(dir));
 	close(dir);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	EXPECT_OK(access("left/b", F_OK));
 	EXPECT_ERRNO(ENOENT, access("left/a", F_OK));
 }
@@ -180,7 +157,7 @@ TEST_F(power, dsync_in_place_beyond_the_end)
 	ASSERT_OK(put(direct, 2, 0, b));
 	close(direct);
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	ASSERT_EQ(0, sh("echo 'write back' >/sys/dev/block/%s/queue/write_cache",
 			dm_number("scratch")));
 	fd = open("end", O_RDONLY);
@@ -205,7 +182,7 @@ TEST_F(power, dsync_in_place_where_the_file_ended)
 	ASSERT_OK(put(direct, 3, b, b));
 	close(direct);
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	fd = open("grown", O_RDONLY);
 	EXPECT_LE(2 * b, size_of(fd));
 	EXPECT_TRUE(holds_by_all_ways("grown", 1, 0, b));
@@ -254,7 +231,7 @@ static void grown_over_what_was_cut(struct __test_metadata *_metadata, off_t b,
 	ASSERT_OK(fsync(top));
 	close(top);
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	fd = open("tail", O_RDONLY);
 	EXPECT_EQ(2 * b, size_of(fd));
 	EXPECT_TRUE(holds(fd, 1, 0, 100));
@@ -293,7 +270,7 @@ TEST_F(power, direct_write_behind_what_was_appended_to_the_rest)
 	ASSERT_OK(fsync(top));
 	close(top);
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	fd = open("tail-new", O_RDONLY);
 	EXPECT_EQ(2 * b, size_of(fd));
 	/* What was appended may be lost, but what was there before is gone. */
@@ -313,7 +290,7 @@ TEST_F(power, rename_over_a_file_is_all_or_nothing)
 	ASSERT_OK(fd);
 	ASSERT_OK(rename("new", "old"));
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	fd = open("old", O_RDONLY);
 	ASSERT_OK(fd);
 	if (size_of(fd) == 60000) {
@@ -338,7 +315,7 @@ TEST_F(power, unlinked_file_is_forgotten)
 	sync();
 	/* Power is cut while it is still open and has no name: its space comes back. */
 	close(fd);
-	ASSERT_EQ(0, power_cycle());
+	ASSERT_EQ(0, power_cycle("rw"));
 	sync();
 	ASSERT_OK(statvfs(".", &after));
 	EXPECT_GE(after.f_bfree + (1 << 20) / self->blk, before.f_bfree);
@@ -362,7 +339,7 @@ static void all_are_forgotten(struct __test_metadata *_metadata, off_t b, const 
 	sync();
 	for (int i = 0; i < FILES; i++)
 		close(fd[i]);
-	ASSERT_EQ(0, power_cycle_to(options));
+	ASSERT_EQ(0, power_cycle(options));
 	ASSERT_EQ(0, sh("mount -o remount,rw %s", getenv("TEST_DIR")));
 	sync();
 	ASSERT_OK(statvfs(".", &after));

@@ -335,6 +335,7 @@ const CREDITS: u32 = 24;
 
 fn complete_core(inode: &Inode, written: Written, todo: &mut Todo) -> CoreResult {
     let view = View::new(inode.sb());
+    let _block = log::hold(&view, inode)?;
     let mut credits = CREDITS;
     loop {
         let mut tx = Tx::start(view, credits, view.volume().space.kept(0))?;
@@ -350,6 +351,9 @@ fn complete_core(inode: &Inode, written: Written, todo: &mut Todo) -> CoreResult
             // What was mapped before stays.
             Err(e) if e.is_refusal() => Some(Err(e)),
             Err(e) => {
+                if map.file().is_ok_and(|file| file.fork.changed()) {
+                    tx.rely();
+                }
                 keep_promise(&mut tx, &view, &mut map);
                 drop(map);
                 return Err(e);

@@ -39,7 +39,7 @@ pub(crate) struct Tx<'a> {
     promise: Promise<'a>,
     /// Change of the volume's count of free blocks so far.
     free: i64,
-    /// Whether a block was changed.
+    /// Whether a block was changed, or something in memory that goes with one.
     dirty: bool,
     /// The most blocks a step asked for and did not get.
     wanted: u32,
@@ -92,6 +92,12 @@ impl<'a> Tx<'a> {
 
     fn handle(&self) -> Result<&Handle<'a>> {
         self.handle.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    /// Something in memory was changed for what this transaction does: given up now, it stops the journal, as memory and
+    /// disk would not be of one mind. (A block that was changed says so itself.)
+    pub(crate) fn rely(&mut self) {
+        self.dirty = true;
     }
 
     /// Ends the transaction at a consistent state: what was done is on disk once its number is

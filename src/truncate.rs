@@ -13,7 +13,7 @@ use crate::inode::{lock_both, log, File, Map};
 use crate::io::buffered::Write;
 use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
-use crate::libcowfs::space::{credits, inodes};
+use crate::libcowfs::space::credits;
 use crate::libcowfs::units::{FileBlock, Ino};
 use crate::linux::fs::Locked;
 use crate::linux::iomap::buffered;
@@ -117,6 +117,7 @@ fn has_beyond(view: &View<'_>, file: &File, size: i64) -> CoreResult<bool> {
 /// Logs that the file ends at byte `size`, which is no less than before.
 pub(crate) fn log_size(inode: &Inode, size: i64) -> CoreResult {
     let view = View::new(inode.sb());
+    let _block = log::hold(&view, inode)?;
     let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
     let mut map = inode.data().map_mut();
     inode.data().set_disk_size(&mut map, size.max(0) as u64);
@@ -138,9 +139,8 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
         let file = map.file_ref().map_err(|_| Error::Invalid)?;
         size < inode.data().disk_size() && has_beyond(&view, file, size as i64)?
     };
-    // What cannot be read is noticed before anything is changed.
-    inodes::read(&view, Ino(inode.ino()))?;
     {
+        let _block = log::hold(&view, inode)?;
         let promise = view.volume().space.kept(0);
         let mut tx = Tx::start(view, credits::ORPHAN + log::CREDITS, promise)?;
         if long {
@@ -290,6 +290,7 @@ pub(crate) fn steps_beside(
     mut step: impl FnMut(&mut Tx<'_>, &Inode, &mut Map, Option<&Map>) -> CoreResult<bool>,
 ) -> CoreResult {
     let view = View::new(inode.sb());
+    let _block = log::hold(&view, inode)?;
     let mut size = CREDITS;
     loop {
         let mut tx = Tx::start(view, size, nodes.promise(view, inode)?)?;
@@ -309,6 +310,9 @@ pub(crate) fn steps_beside(
                 Err(Error::NeedCredits) => break None,
                 Err(e) if e.is_refusal() => break Some(Err(e)),
                 Err(e) => {
+                    if map.file().is_ok_and(|file| file.fork.changed()) {
+                        tx.rely();
+                    }
                     drop((map, other));
                     return Err(e);
                 }

@@ -133,15 +133,21 @@ fn preallocate(inode: &Inode, start: i64, end: i64) -> Result {
     let mut rest = cow::blocks(&view, start, len);
     cow::cancel(inode, &mut inode.data().map_mut(), rest).map_err(|e| error::report(sb, e))?;
     while rest.len > 0 {
-        let (found, height) = {
+        let (found, shared, height) = {
             let map = inode.data().map();
             let fork = &map.file_ref()?.fork;
-            let found = fork
-                .lookup(&view, rest.start, rest.len)
+            let (found, shared) = fork
+                .lookup_shared(&view, rest.start, rest.len)
                 .map_err(|e| error::report(sb, e))?;
-            (found, fork.height())
+            (found, shared, fork.height())
         };
         let mut done = found.len;
+        if shared && found.extent.is_some_and(|extent| extent.unwritten) {
+            // What another file may write to is no promise for this one.
+            let range = FileRange::new(rest.start, found.len);
+            truncate::punch(inode, range).map_err(|e| error::report(sb, e))?;
+            continue;
+        }
         if found.extent.is_none() {
             let hole = FileRange::new(rest.start, found.len.min(STEP));
             done = fill(view, inode, hole, u64::from(height))?;
@@ -174,6 +180,7 @@ fn fill_once(
     promise: Promise<'_>,
     credits: &mut u32,
 ) -> CoreResult<Option<u64>> {
+    let _block = log::hold(&view, inode)?;
     let mut tx = Tx::start(view, *credits, promise)?;
     let mut map = inode.data().map_mut();
     map.changing();
@@ -183,6 +190,9 @@ fn fill_once(
     let mapped = fork.insert_unwritten(&mut tx, Ino(inode.ino()), hole.start, disk, len);
     let done = *mapped.as_ref().unwrap_or(&0);
     let changed = fork.changed();
+    if changed {
+        tx.rely();
+    }
     if done > 0 {
         space::commit_staged(&mut tx, disk, done)?;
     }

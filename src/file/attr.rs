@@ -93,8 +93,9 @@ pub(crate) fn set(attr: &mut Attr<'_, Cowfs>) -> Result {
             truncate::set_size(attr.inode(), size)?;
         }
     }
-    attr.copy();
     let view = View::new(sb);
+    let _block = log::hold(&view, inode).map_err(|e| error::report(sb, e))?;
+    attr.copy();
     let save = || -> CoreResult<Tid> {
         let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
         let mut map = inode.data().map_mut();

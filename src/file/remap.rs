@@ -79,6 +79,8 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         if range.pos_out > size {
             truncate::uncover(held.guard.target(), range.pos_out)?;
             buffered::zero_range::<Write>(to, size, range.pos_out - size)?;
+        }
+        if end > size {
             truncate::write_end(to, range.pos_out, true)?;
         }
         // Pages of the target show what was there. Whole pages: what is left of one would stay as it is.
@@ -106,7 +108,10 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         };
     }
     if !cloned {
-        share(from, to, &range).map_err(|e| error::report(sb, e))?;
+        share(from, to, &range).map_err(|e| {
+            to.data().set_reaches_beyond(true);
+            error::report(sb, e)
+        })?;
         if !dedupe && end > size {
             extend(to, end).map_err(|e| error::report(sb, e))?;
         }
@@ -132,6 +137,7 @@ fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult<Option<ARef<Ino
         let map = to.data().map();
         map.file_ref().map_err(|_| Error::Invalid)?.fork.is_empty()
     };
+    let _blocks = (log::hold(&view, from)?, log::hold(&view, to)?);
     let mut credits = CREDITS;
     loop {
         let mut heir = match empty {
@@ -181,6 +187,9 @@ fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult<Option<ARef<Ino
                 return Err(e);
             }
             Err(e) => {
+                if source_fork.changed() {
+                    tx.rely();
+                }
                 drop((source, target));
                 return Err(e);
             }
@@ -206,6 +215,7 @@ fn share(from: &Inode, to: &Inode, range: &RemapRange) -> CoreResult {
     let mut target = cow::blocks(&view, range.pos_out, len);
     {
         // From now on the source's writes have to look for other owners.
+        let _block = log::hold(&view, from)?;
         let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
         let mut map = from.data().map_mut();
         map.file().map_err(|_| Error::Invalid)?.fork.flag_shared();
@@ -235,6 +245,7 @@ fn share(from: &Inode, to: &Inode, range: &RemapRange) -> CoreResult {
 /// Makes the target as long as what was shared into it.
 fn extend(to: &Inode, end: i64) -> CoreResult {
     let view = View::new(to.sb());
+    let _block = log::hold(&view, to)?;
     let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
     let mut map = to.data().map_mut();
     to.extend_size(end);

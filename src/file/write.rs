@@ -38,10 +38,17 @@ pub(crate) fn write(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter) -> Result<u
     through_cache(iocb, iter, inode)
 }
 
-/// Zeroes what is between the end of the file and a write beyond it, in the block of that end.
-fn zero_gap(locked: Locked<'_, Cowfs>, pos: i64) -> Result {
+/// Before a write up to byte `end`: takes out what is mapped beyond the end of the file, and zeroes what is between that
+/// end and the write, in its block.
+fn zero_gap(locked: Locked<'_, Cowfs>, pos: i64, end: i64) -> Result {
     let inode = locked.inode();
     let size = inode.size();
+    if end > size && inode.data().may_reach_beyond() {
+        inode.dio_wait();
+        let _pages = inode.invalidate_lock();
+        truncate::uncover(locked, i64::MAX)?;
+        inode.data().set_reaches_beyond(false);
+    }
     if pos > size {
         // Direct writes under way may move the end.
         inode.dio_wait();
@@ -82,7 +89,7 @@ fn through_cache(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode)
                     return Ok(0);
                 }
             }
-            let done = zero_gap(lock.locked(), iocb.pos())
+            let done = zero_gap(lock.locked(), iocb.pos(), end)
                 .and_then(|()| iocb.modified())
                 .and_then(|()| buffered::write::<BufferedWrite>(iocb, iter));
             (done, inode.data().take_conversion())
@@ -152,7 +159,11 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
     if nowait && iocb.pos() > inode.size() {
         return Err(EAGAIN);
     }
-    zero_gap(lock.locked(), iocb.pos())?;
+    let end = iocb.pos().saturating_add_unsigned(iter.count() as u64);
+    if nowait && end > inode.size() && inode.data().may_reach_beyond() {
+        return Err(EAGAIN);
+    }
+    zero_gap(lock.locked(), iocb.pos(), end)?;
     iocb.modified()?;
     if iocb.is_append() {
         // The next one to append must find this one's end.

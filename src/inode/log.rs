@@ -6,6 +6,7 @@
 //! transaction that makes them. Times alone are not worth one: they stay in memory, the VFS knows the inode
 //! is dirty, and sooner or later calls [`write()`].
 
+use crate::buffer::Buffer;
 use crate::error;
 use crate::inode::{Contents, Map};
 use crate::libcowfs::error::Result as CoreResult;
@@ -30,10 +31,25 @@ fn time(t: Timespec) -> Time {
     }
 }
 
+/// Reads the block that the inode is in, before anything is changed in memory that is to be [logged](log): that this
+/// fails harms nothing. It stays in memory as long as what is returned.
+///
+/// # Errors
+///
+/// `Corrupt`, `Io`, `NoMemory`.
+pub(crate) fn hold(view: &View<'_>, inode: &Inode) -> CoreResult<Buffer> {
+    inodes::read(view, Ino(inode.ino())).map(|(buf, _)| buf)
+}
+
 /// Writes `inode`, whose locked map is `map`, to its slot. Takes [`CREDITS`].
 ///
 /// `data`: something changed that fdatasync(2) must not lose.
+///
+/// # Errors
+///
+/// Those of reading and changing metadata: the transaction is lost, and the journal with it.
 pub(crate) fn log(tx: &mut Tx<'_>, inode: &Inode, map: &mut Map, data: bool) -> CoreResult {
+    tx.rely();
     let (buf, at) = inodes::read(tx, Ino(inode.ino()))?;
     tx.modify(&buf)?;
     let core = Core {
@@ -74,6 +90,7 @@ pub(crate) fn write(inode: &Inode) -> Result {
     let sb = inode.sb();
     let view = View::new(sb);
     let run = || -> CoreResult {
+        let _block = hold(&view, inode)?;
         let mut tx = Tx::start(view, CREDITS, view.volume().space.kept(0))?;
         let mut map = inode.data().map_mut();
         let done = log(&mut tx, inode, &mut map, false);

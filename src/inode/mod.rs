@@ -164,6 +164,8 @@ pub(crate) struct InodeData {
     cloned_from: Atomic<bool>,
     /// Whether it was found on the list of orphans of a volume that is about to be writable.
     reclaimed: Atomic<bool>,
+    /// Whether written blocks may be mapped beyond the end of the file.
+    beyond: Atomic<bool>,
 }
 
 impl InodeData {
@@ -190,6 +192,7 @@ impl InodeData {
             converts: Atomic::new(false),
             cloned_from: Atomic::new(false),
             reclaimed: Atomic::new(false),
+            beyond: Atomic::new(false),
         })
     }
 
@@ -292,6 +295,17 @@ impl InodeData {
     /// Says so.
     pub(crate) fn set_reclaimed(&self) {
         self.reclaimed.store(true, Relaxed);
+    }
+
+    /// Whether written blocks may be mapped beyond the end of the file, where a crash or an error has left them in the
+    /// middle of cloning a range. Set and cleared with `i_rwsem` held, or before anybody knows the inode.
+    pub(crate) fn may_reach_beyond(&self) -> bool {
+        self.beyond.load(Relaxed)
+    }
+
+    /// Says so.
+    pub(crate) fn set_reaches_beyond(&self, beyond: bool) {
+        self.beyond.store(beyond, Relaxed);
     }
 
     /// The inode was changed by transaction `tid`; `data` if fdatasync(2) must not lose the change.

@@ -123,6 +123,7 @@ fn load(sb: &Super, ino: Ino, new: &mut NewInode<crate::super_block::Cowfs>) -> 
         new.data().set_disk_size(&mut map, core.size);
         set_blocks(new, view.geometry().block_shift, &map);
     }
+    new.data().set_reaches_beyond(true);
     if let Some(journal) = view.volume().journal() {
         // Nobody remembers by which transaction it was changed before it left memory.
         new.data().changed_in(journal.latest_tid(), true);

@@ -130,6 +130,8 @@ impl WritebackOps for Pages {
 
     fn needs_completion(inode: &Inode, ioend: &Ioend) -> bool {
         let flags = ioend.flags();
+        // Whoever has made the size known in memory has it logged when the map is free again.
+        let _map = inode.data().map();
         let end = ioend.offset().saturating_add_unsigned(ioend.size() as u64);
         flags.contains(IoendFlags::SHARED)
             || flags.contains(IoendFlags::UNWRITTEN)
