@@ -429,10 +429,10 @@ impl Names<'_> {
             let (ino, kind) = (Ino(inode.ino()), entry_type(inode));
             match target {
                 Some(target) => {
+                    point(tx, self.new_dir.inode(), self.new, ino, kind)?;
                     if target.is_dir() {
                         self.new_dir.inode().drop_nlink();
                     }
-                    point(tx, self.new_dir.inode(), self.new, ino, kind)?;
                     unlinked(tx, target)?;
                 }
                 None => enter(tx, self.new_dir, self.new, ino, kind)?,

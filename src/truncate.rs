@@ -53,13 +53,17 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
         buffered::truncate_page::<Write>(inode, size)?
     };
     write_end(inode, size, zeroed || old as u64 > inode.data().disk_size())?;
+    let _block = log::hold(&View::new(sb), inode).map_err(|e| error::report(sb, e))?;
     locked.truncate_setsize(size);
     if size > old {
         // Blocks that were preallocated beyond the end stay, wherever that is now.
         inode.touch_mtime();
         return log_size(inode, size).map_err(|e| error::report(sb, e));
     }
-    cut(inode, size).map_err(|e| error::report(sb, e))?;
+    cut(inode, size).map_err(|e| {
+        inode.data().set_reaches_beyond(true);
+        error::report(sb, e)
+    })?;
     if zeroed && size < old {
         // What was cut off must not be back when the file has grown again and the zeros, which are in memory, are lost.
         // The file is cut all the same if they cannot be written; that is told by fsync.

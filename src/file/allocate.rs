@@ -84,6 +84,7 @@ fn grow(locked: Locked<'_, Cowfs>, end: i64) -> Result {
     let old = inode.size();
     let zeroed = end > old && buffered::zero_range::<Write>(inode, old, end - old)?;
     truncate::write_end(inode, end, zeroed || old as u64 > inode.data().disk_size())?;
+    let _block = log::hold(&View::new(sb), inode).map_err(|e| error::report(sb, e))?;
     locked.truncate_setsize(end);
     truncate::log_size(inode, end).map_err(|e| error::report(sb, e))
 }

@@ -108,13 +108,13 @@ pub(crate) fn remap(source: &File<Cowfs>, target: &File<Cowfs>, range: RemapRang
         };
     }
     if !cloned {
-        share(from, to, &range).map_err(|e| {
-            to.data().set_reaches_beyond(true);
-            error::report(sb, e)
-        })?;
+        let before = to.data().may_reach_beyond();
+        to.data().set_reaches_beyond(true);
+        share(from, to, &range).map_err(|e| error::report(sb, e))?;
         if !dedupe && end > size {
             extend(to, end).map_err(|e| error::report(sb, e))?;
         }
+        to.data().set_reaches_beyond(before);
     }
     drop(held);
     drop(heir);
@@ -171,7 +171,12 @@ fn clone_whole(from: &Inode, to: &Inode, end: i64) -> CoreResult<Option<ARef<Ino
         let source_fork = &mut source.file().map_err(|_| Error::Invalid)?.fork;
         let target_fork = &mut target.file().map_err(|_| Error::Invalid)?.fork;
         match Fork::clone_whole(&mut tx, source_fork, &mut fork) {
-            Ok(()) => core::mem::swap(&mut fork, target_fork),
+            Ok(()) => {
+                core::mem::swap(&mut fork, target_fork);
+                if from.data().may_reach_beyond() {
+                    to.data().set_reaches_beyond(true);
+                }
+            }
             Err(e) if e.is_refusal() => {
                 drop((source, target));
                 if let Some(new) = heir {
