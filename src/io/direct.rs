@@ -55,7 +55,7 @@ fn in_place(
     } else {
         Mapper::new(view, map).mapped(range, disk);
     }
-    if u64::try_from(end).unwrap_or(0) > inode.data().disk_size() {
+    if end > inode.size() || u64::try_from(end).unwrap_or(0) > inode.data().disk_size() {
         // The disk must hear of the size it makes known, whoever set that in memory: what is written here would
         // be beyond the end after a crash. Only as a CoW write is it sure to be completed where that can be done;
         // nothing is marked for it in the CoW fork.
@@ -202,7 +202,7 @@ impl DioOps for Done {
             }
             return Err(e);
         }
-        if io.size == 0 || (!cow && !unwritten) {
+        if io.size == 0 || (!cow && !unwritten && end <= io.inode.size()) {
             return Ok(());
         }
         let before = io.inode.size();
