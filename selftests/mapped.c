@@ -2,11 +2,9 @@
 /*
  * Mapped files: storing into clones, what other ways of reading see, msync.
  */
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "fixture.h"

@@ -298,7 +298,7 @@ impl InodeData {
     }
 
     /// Whether written blocks may be mapped beyond the end of the file, where a crash or an error has left them in the
-    /// middle of cloning a range. Set and cleared with `i_rwsem` held, or before anybody knows the inode.
+    /// middle of cloning a range or of a truncation. Set and cleared with `i_rwsem` held, or before anybody knows the inode.
     pub(crate) fn may_reach_beyond(&self) -> bool {
         self.beyond.load(Relaxed)
     }

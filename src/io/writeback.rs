@@ -130,12 +130,13 @@ impl WritebackOps for Pages {
 
     fn needs_completion(inode: &Inode, ioend: &Ioend) -> bool {
         let flags = ioend.flags();
+        if flags.contains(IoendFlags::SHARED) || flags.contains(IoendFlags::UNWRITTEN) {
+            return true;
+        }
+        let end = ioend.offset().saturating_add_unsigned(ioend.size() as u64);
         // Whoever has made the size known in memory has it logged when the map is free again.
         let _map = inode.data().map();
-        let end = ioend.offset().saturating_add_unsigned(ioend.size() as u64);
-        flags.contains(IoendFlags::SHARED)
-            || flags.contains(IoendFlags::UNWRITTEN)
-            || end.max(0) as u64 > inode.data().disk_size()
+        end.max(0) as u64 > inode.data().disk_size()
     }
 
     fn completion(inode: &Inode) -> (&IoendList<Self>, &OwnedQueue) {
