@@ -29,5 +29,5 @@ mod report;
 mod usage;
 
 pub use check::{check, Outcome};
-pub use repair::{reclaim, repair};
+pub use repair::{reclaim, repair, RepairError};
 pub use report::{Effect, Findings, Progress, Subject};

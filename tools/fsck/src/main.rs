@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use cowfs_core::ondisk::superblock::RO_COMPAT_KNOWN;
-use cowfs_fsck::{check, reclaim, repair, Effect, Findings, Progress, Subject};
+use cowfs_fsck::{check, reclaim, repair, Effect, Findings, Progress, RepairError, Subject};
 use cowfs_image::device::{user_of, Device};
 use cowfs_image::journal::JournalError;
 use cowfs_image::signature;
@@ -131,7 +131,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         return Err(Failure::Features);
     }
     let done = match wrong {
-        0 => reclaim(&volume, &mut printer),
+        0 => reclaim(&volume, &mut printer).map_err(RepairError::Core),
         _ => repair(&volume, &mut printer),
     };
     if let Err(error) = done {

@@ -33,7 +33,8 @@
 //! checksum is believed record by record, as far as the records make sense.
 //!
 //! Every change is told, with its [effect](Effect): *safe* ones follow from what is known, so `-p`
-//! makes them; *losses* take something away or trust something damaged, and need `-y`.
+//! makes them; *losses* take something away or trust something damaged, and need `-y`. A block that could not
+//! be read is no reason for a loss, as the next attempt may succeed: then all is left as it is.
 
 mod contents;
 mod directories;
@@ -52,19 +53,34 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use cowfs_core::error::Result;
+use cowfs_core::error::{Error, Result};
 use cowfs_core::ondisk::Geometry;
 use cowfs_core::store::Reader;
 use cowfs_core::units::{AgNumber, FsBlock, Ino};
 use cowfs_image::journal::JournalError;
 use cowfs_image::overlay::Overlay;
 use cowfs_image::volume::{Journal, Volume};
+use thiserror::Error as ThisError;
 
 use crate::check::inodes::Inodes;
 use crate::report::{Effect, Findings, Progress, Subject};
 use crate::usage::Usage;
 use directories::{Directory, Stray};
 use tree::Span;
+
+/// Why a volume is not repaired.
+#[derive(Debug, ThisError)]
+pub enum RepairError {
+    /// Memory is short, or what is needed for it is damaged, too.
+    #[error("{0}")]
+    Core(#[from] Error),
+    /// The device failed to read this block, and what it holds would be lost.
+    #[error(
+        "block {0} cannot be read, and what it holds would be lost: \
+         copy the device, perhaps with ddrescue(1), and repair the copy"
+    )]
+    Unreadable(FsBlock),
+}
 
 /// What was known of a node when it was met.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +118,8 @@ struct Repair<'a> {
     orphan_nodes: Vec<FsBlock>,
     /// The greatest epoch that can be.
     epoch: u64,
+    /// Whether there was a loss.
+    loses: bool,
 }
 
 /// Repairs the volume as far as it can be; what is to change is staged in it. The caller checks it
@@ -110,7 +128,7 @@ struct Repair<'a> {
 /// # Errors
 ///
 /// Why it cannot be done; what is staged is worth nothing then.
-pub fn repair(volume: &Volume, out: &mut dyn Findings) -> Result {
+pub fn repair(volume: &Volume, out: &mut dyn Findings) -> std::result::Result<(), RepairError> {
     let mut repair = Repair::new(volume, out);
     repair.journal();
     repair.find_orphans();
@@ -123,6 +141,9 @@ pub fn repair(volume: &Volume, out: &mut dyn Findings) -> Result {
     repair.enter_strays()?;
     repair.links()?;
     repair.reclaim()?;
+    if let (true, Some(at)) = (repair.loses, volume.unreadable()) {
+        return Err(RepairError::Unreadable(at));
+    }
     repair.overlay.stage();
     Ok(())
 }
@@ -160,6 +181,7 @@ impl<'a> Repair<'a> {
             orphans_sound: false,
             orphan_nodes: Vec::new(),
             epoch: 0,
+            loses: false,
             geometry,
         }
     }
@@ -171,6 +193,7 @@ impl<'a> Repair<'a> {
 
     /// Something is gone, or not certain.
     fn lost(&mut self, subject: Subject, what: fmt::Arguments<'_>) {
+        self.loses = true;
         self.out.repaired(Effect::Loss, subject, what);
     }
 
