@@ -8,7 +8,7 @@ mod common;
 use std::collections::{BTreeMap, HashMap};
 
 use common::snapshot::Snapshot;
-use common::{put64, u16_at, u64_at, Builder, Image, GROUP, SIZE};
+use common::{put32, put64, u16_at, u64_at, Builder, Image, GROUP, SIZE};
 use cowfs_core::inode::FileType;
 use cowfs_core::ondisk::header;
 use cowfs_core::units::{FsBlock, Ino};
@@ -122,6 +122,34 @@ fn a_wrong_pointer_above_the_leaves_costs_what_it_pointed_to() {
             assert!(whole(&after) == whole(&before), "{what}: {text}");
         }
     }
+}
+
+/// The file that made the nodes is gone, so it is its clone's that are damaged.
+#[test]
+fn an_extent_too_long_costs_no_node_of_a_clone_either() {
+    let b = Builder::new(SIZE as u32, GROUP, 8);
+    let root = b.root();
+    let file = b.create(root, "file", FileType::Regular);
+    for n in 0..5200 {
+        b.write(file, 16 * n, 1, false);
+    }
+    let twin = b.create(root, "twin", FileType::Regular);
+    b.clone_file(file, twin);
+    b.orphan(root, "file", file);
+    let image = b.finish(HashMap::from([("twin", twin)]));
+    assert_eq!(image.fsck(&["-p"]).0, Some(0));
+    image.mark_data();
+    let before = contents(&image.snapshot());
+    let middle = image.child(image.tree("twin"), 1);
+    let last = usize::from(u16_at(&image.block(middle), header::COUNT)) - 1;
+    let leaf = image.child(middle, last);
+    let count = usize::from(u16_at(&image.block(leaf), header::COUNT));
+    let text = image.damage_and_repair(|i| {
+        i.edit(leaf, |b| put32(b, header::SIZE + 24 * (count - 1) + 16, 32));
+    });
+    let after = contents(&image.snapshot());
+    let kept = |(at, holds): (&u64, &u64)| after[&twin].get(at) == Some(holds);
+    assert!(before[&twin].iter().all(kept), "{text}");
 }
 
 /// A pointer to a node of another level, which is met there before it is met where it belongs.

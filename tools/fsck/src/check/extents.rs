@@ -26,7 +26,7 @@ pub struct Span {
     level: usize,
     /// The latest epoch in which a node of it was made.
     epoch: u64,
-    /// Its own first and last key, if it can be read.
+    /// The least of the first keys of it and of what is leftmost below it, and its own last key, if it can be read.
     keys: Option<(u64, u64)>,
     sums: Sums,
 }
@@ -167,7 +167,7 @@ impl Checker<'_> {
             ..Sums::default()
         };
         let buf = self.node(who, Kind::Extent, at, level, range);
-        let keys = buf.as_ref().map(|buf| end_keys(buf, Kind::Extent, level));
+        let mut keys = buf.as_ref().map(|buf| end_keys(buf, Kind::Extent, level));
         let mut epoch = buf.as_ref().map_or(0, node::epoch);
         if self.last_epoch.is_some_and(|last| epoch > last) {
             self.wrong(
@@ -182,9 +182,14 @@ impl Checker<'_> {
                 sums.add(self.check_extents(file, &buf, header::SIZE, count, range));
             }
             Some(buf) => {
-                for (child, range) in children(&buf, range) {
+                for (n, (child, range)) in children(&buf, range).enumerate() {
                     sums.add(self.check_extent_node(file, child, level - 1, range));
-                    epoch = epoch.max(self.spans.get(&child).map_or(0, |span| span.epoch));
+                    let below = self.spans.get(&child);
+                    epoch = epoch.max(below.map_or(0, |span| span.epoch));
+                    let leftmost = below.and_then(|span| span.keys).filter(|_| n == 0);
+                    if let (Some((first, _)), Some((key, _))) = (&mut keys, leftmost) {
+                        *first = key.min(*first);
+                    }
                 }
             }
         }

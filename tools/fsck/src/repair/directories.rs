@@ -166,6 +166,7 @@ impl Visitor for Nodes {
                 first,
                 end,
                 blocks: 1,
+                sound: true,
             });
         }
         let mut kept = 0;
@@ -242,6 +243,7 @@ impl Visitor for Contents {
                 first,
                 end: kept.last()?.key.saturating_add(1),
                 blocks: 1,
+                sound: true,
             });
         }
         self.last = last;

@@ -15,6 +15,7 @@ use cowfs_image::overlay::Buf;
 use super::slot::Slot;
 use super::tree::{records, Enter, Place, Span, Visitor};
 use super::{Met, Repair};
+use crate::check::inodes::S_IFREG;
 use crate::check::tree::Range;
 use crate::check::NEVER;
 use crate::report::Subject;
@@ -67,10 +68,19 @@ impl Visitor for Nodes {
         };
         let (first, end) = (first.file.0, last.end().0);
         let Range { from, to } = place.range;
-        // What another file made fits, or is that file's still. What this one made may be cut.
         let fits = from <= first && end <= to;
         let apart = end <= from || to <= first;
-        apart || !fits && buf.u64(header::OWNER) != self.ino.0
+        // What another file made fits, or is that file's still. What this one made may be cut, and what nobody has
+        // any more who made it, unless the pointer is as doubtful.
+        let owner = Ino(buf.u64(header::OWNER));
+        let is_others = owner != self.ino && (!place.trusted || repair.is_file(owner));
+        apart || !fits && is_others
+    }
+
+    fn end(&self, repair: &Repair<'_>, child: FsBlock, level: usize) -> Option<u64> {
+        let buf = repair.overlay.read(child, Kind::Extent).ok()?;
+        let last = (node::level(&buf) == level).then(|| repair.outermost(&buf, true));
+        last.flatten().map(|last| last.end().0)
     }
 
     fn leaf(
@@ -101,6 +111,16 @@ impl Visitor for Nodes {
 }
 
 impl Repair<'_> {
+    /// Whether there is a regular file of this number.
+    fn is_file(&self, ino: Ino) -> bool {
+        let block = self.geometry.inode_at(ino).map(|(block, _)| block);
+        let block = block.filter(|block| self.inode_blocks.contains_key(block));
+        block.is_some_and(|block| {
+            let mut slots = Slot::all(self, block).into_iter();
+            slots.any(|slot| slot.ino == ino && slot.is_in_use() && slot.kind_bits() == S_IFREG)
+        })
+    }
+
     /// The first or the last extent below a node, as far as that can be read. (The keys above the leaves do not tell:
     /// the first of a node means nothing, and the last is only where the last leaf begins.)
     fn outermost(&self, top: &Buf, last: bool) -> Option<Extent> {
@@ -143,6 +163,7 @@ impl Repair<'_> {
             first: first.file.0,
             end: last.end().0,
             blocks: 1 + kept.iter().map(|extent| u64::from(extent.len)).sum::<u64>(),
+            sound: true,
         })
     }
 
@@ -283,5 +304,6 @@ pub(super) fn whole(root: Root) -> Place {
         at: root.block,
         level: usize::from(root.height).saturating_sub(1),
         range: Range::ALL,
+        trusted: true,
     }
 }

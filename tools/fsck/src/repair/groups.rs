@@ -101,9 +101,23 @@ impl Repair<'_> {
                 |&(block, rest): &(AgBlock, u64)| block.0 == 0 || block.0 >= len || rest != 0;
             let complete = header.is_some() && map.sound && !blocks.iter().any(impossible);
             nodes.append(&mut map.nodes);
+            let counted = header
+                .as_ref()
+                .map(|header| header.u32(group::INODE_BLOCKS));
+            if complete && counted == u32::try_from(blocks.len()).ok() {
+                self.settled.insert(ag);
+            }
             for (block, _) in blocks {
-                if block.0 > 0 && block.0 < len {
-                    self.add_inode_block(self.geometry.address(ag, block));
+                if block.0 == 0 || block.0 >= len {
+                    continue;
+                }
+                let at = self.geometry.address(ag, block);
+                // What something else has must not be taken away from that.
+                if self.load(at, Kind::Inodes).is_some() {
+                    self.add_inode_block(at);
+                } else {
+                    let who = Subject::Blocks(at, 1);
+                    self.lost(who, format_args!("inode block: unreadable: removed"));
                 }
             }
             if !complete {
@@ -135,9 +149,14 @@ impl Repair<'_> {
     }
 
     /// Adds a block that something takes for one of inodes, if it is one; false if not, or if that is
-    /// known.
+    /// known. One that was freed still looks like one: if all that the group says agrees that it was, it
+    /// was, and its files' blocks may be another's by now.
     fn adopt(&mut self, at: FsBlock) -> bool {
-        let is_one = |ag| !self.usage.is_claimed(at) && self.is_inode_block(at, ag);
+        let is_one = |ag| {
+            !self.usage.is_claimed(at)
+                && self.is_inode_block(at, ag)
+                && !self.is_surely_free(at, ag)
+        };
         if !self.group_of(at).is_some_and(is_one) {
             return false;
         }
@@ -147,6 +166,15 @@ impl Repair<'_> {
             format_args!("inode block missing in the inode map: found all the same"),
         );
         true
+    }
+
+    /// Whether block `at` of a group whose inode blocks are all known is free.
+    fn is_surely_free(&self, at: FsBlock, ag: AgNumber) -> bool {
+        let n = at.since(self.geometry.group_start(ag));
+        let word = group::BITMAP + (n / 64) as usize * 8;
+        let header = self.settled.contains(&ag).then(|| self.group_header(ag));
+        let marked = |header: Buf| (header.u64(word) >> (n % 64)) & 1 != 0;
+        header.flatten().is_some_and(|header| !marked(header))
     }
 
     /// Reads the summary: of each group its byte, or `None` where that is lost. Summary blocks that are

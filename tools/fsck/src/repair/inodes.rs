@@ -137,6 +137,9 @@ impl Repair<'_> {
         let Some((kind, format)) = self.file_type(slot) else {
             return false;
         };
+        if slot.ino == self.geometry.root && kind != FileType::Directory {
+            return false;
+        }
         let mode = slot.u16(inode::MODE);
         if mode & S_IFMT != kind.mode() {
             self.set_u16(slot, inode::MODE, (mode & !S_IFMT) | kind.mode());

@@ -102,6 +102,8 @@ struct Repair<'a> {
     trees: Usage,
     /// Groups that have a header, or should have one.
     used: BTreeSet<AgNumber>,
+    /// Those of them whose inode map agrees with the header on how many blocks of inodes there are.
+    settled: BTreeSet<AgNumber>,
     /// Blocks of inodes, each with its number of free slots once that is known.
     inode_blocks: BTreeMap<FsBlock, u32>,
     inodes: Inodes,
@@ -171,6 +173,7 @@ impl<'a> Repair<'a> {
             usage: Usage::new(&geometry),
             trees: Usage::new(&geometry),
             used: BTreeSet::new(),
+            settled: BTreeSet::new(),
             inode_blocks: BTreeMap::new(),
             inodes: Inodes::new(&geometry),
             met: HashMap::new(),

@@ -158,11 +158,12 @@ impl Repair<'_> {
         });
         let mut free = 0;
         for ag in (0..self.geometry.ag_count).map(AgNumber) {
-            free += match self.group_header(ag) {
-                Some(header) if self.used.contains(&ag) => {
+            let used = self.used.contains(&ag);
+            free += match used.then(|| self.group_header(ag)).flatten() {
+                Some(header) => {
                     u64::from(header.u32(group::FREE)) + u64::from(header.u32(group::TREE_BLOCKS))
                 }
-                _ => u64::from(usable(&self.geometry, ag)),
+                None => u64::from(usable(&self.geometry, ag)),
             };
         }
         let right = VolumeState {

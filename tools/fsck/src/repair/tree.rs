@@ -14,10 +14,14 @@
 //!
 //! A separator that is wrong would hide what is right below it: what counts is where the next child that can
 //! be read really begins, if that lies between the separators around it; or whatever these say, if they are out of
-//! order.
+//! order. But where the next child begins inside this one, which ends before the separator, it is two to one against
+//! the next.
 //!
 //! A pointer that is wrong may lead to a node that is right, but elsewhere. Such a node is not to be judged by
 //! this place: only the pointer goes.
+//!
+//! What is left of a damaged node was cut to where it was met first. If its next place ends earlier it is cut again;
+//! a sound one does not belong there.
 
 use cowfs_core::block::Block;
 use cowfs_core::btree::node::{self, Branch};
@@ -43,6 +47,8 @@ pub struct Span {
     pub end: u64,
     /// Blocks of data and of nodes.
     pub blocks: u64,
+    /// Whether no node was damaged.
+    pub sound: bool,
 }
 
 /// Answers what is special about a sort of tree.
@@ -63,6 +69,12 @@ pub trait Visitor {
     /// Whether the node at a place, where nothing was met yet, is a sound one that belongs elsewhere.
     fn is_strange(&mut self, _repair: &mut Repair<'_>, _place: &Place) -> bool {
         false
+    }
+
+    /// Where the last record below a child ends, which is on `level`, if a child that ends beyond its place loses
+    /// what lies there.
+    fn end(&self, _repair: &Repair<'_>, _child: FsBlock, _level: usize) -> Option<u64> {
+        None
     }
 
     /// What is to be left of a leaf; `sound` if it passes all that is checked when it is read.
@@ -94,6 +106,8 @@ pub struct Place {
     pub at: FsBlock,
     pub level: usize,
     pub range: Range,
+    /// What points there has a right checksum.
+    pub trusted: bool,
 }
 
 impl Repair<'_> {
@@ -114,7 +128,9 @@ impl Repair<'_> {
 
     /// Prunes what is below a node; returns what is left, if anything is.
     pub(super) fn prune<V: Visitor>(&mut self, visitor: &mut V, place: Place) -> Option<Span> {
-        let Place { at, level, range } = place;
+        let Place {
+            at, level, range, ..
+        } = place;
         let name = V::KIND.name();
         let who = visitor.who();
         if !self.geometry.in_one_group(at, 1) {
@@ -131,15 +147,25 @@ impl Repair<'_> {
                 return None;
             }
             Enter::Known(there, span) => {
-                let fits =
-                    span.filter(|s| there == level && s.key >= range.from && s.end <= range.to);
-                if fits.is_none() && span.is_some() {
+                let span = span?;
+                let begins = there == level && span.key >= range.from;
+                if begins && span.end <= range.to {
+                    return Some(span);
+                }
+                if !begins || span.sound || span.first >= range.to {
                     self.lost(
                         who,
                         format_args!("{name} {at}: belongs in another place: removed"),
                     );
+                    return None;
                 }
-                return fits;
+                let left = self.prune_inside(visitor, place);
+                let left = left.map(|span| Span {
+                    sound: false,
+                    ..span
+                });
+                visitor.leave(self, at, level, left);
+                return left;
             }
         }
         if visitor.is_strange(self, &place) {
@@ -156,7 +182,9 @@ impl Repair<'_> {
     }
 
     fn prune_inside<V: Visitor>(&mut self, visitor: &mut V, place: Place) -> Option<Span> {
-        let Place { at, level, range } = place;
+        let Place {
+            at, level, range, ..
+        } = place;
         let name = V::KIND.name();
         let who = visitor.who();
         let loaded = self.load(at, V::KIND);
@@ -182,7 +210,8 @@ impl Repair<'_> {
             self.touch(&buf);
         }
         if level == 0 {
-            return visitor.leaf(self, &buf, sound, range);
+            let left = visitor.leaf(self, &buf, sound, range);
+            return left.map(|span| Span { sound, ..span });
         }
         let Some(old) = records::<Branch>(&buf) else {
             self.lost(
@@ -191,7 +220,10 @@ impl Repair<'_> {
             );
             return None;
         };
-        let branches = match sound {
+        let ascend = old
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.key < b.key));
+        let branches = match sound || ascend {
             true => old.clone(),
             false => {
                 let mut begin = old.clone();
@@ -209,7 +241,11 @@ impl Repair<'_> {
                 let above = if n == 0 { from } else { branch.key };
                 let below = branches.get(n + 2).map_or(range.to, |branch| branch.key);
                 let begin = self.begin::<V>(next, level - 1);
-                match above < begin && begin < below {
+                let is_inside = || {
+                    let end = visitor.end(self, branch.child, level - 1);
+                    end.is_some_and(|end| begin < end && end <= next.key)
+                };
+                match above < begin && begin < below && begin != next.key && !is_inside() {
                     true => begin,
                     false => next.key,
                 }
@@ -221,6 +257,7 @@ impl Repair<'_> {
                     from,
                     to: to.max(from).min(range.to),
                 },
+                trusted: sound,
             };
             let Some(below) = self.prune(visitor, child) else {
                 continue;
@@ -236,6 +273,7 @@ impl Repair<'_> {
                 first: span.map_or(below.first, |span| span.first),
                 end: below.end,
                 blocks: span.map_or(1, |span| span.blocks) + below.blocks,
+                sound: sound && below.sound && span.is_none_or(|span| span.sound),
             });
         }
         if kept != old {
