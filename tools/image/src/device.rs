@@ -160,15 +160,7 @@ impl Device {
         let (Backing::BlockDevice(file) | Backing::File(file)) = &self.backing else {
             return false;
         };
-        let attempts: &[FallocateFlags] = if self.is_block_device() {
-            // A discard proper first (the kernel's NO_HIDE_STALE), which need not read back zeroes.
-            &[hole | FallocateFlags::NO_HIDE_STALE, hole]
-        } else {
-            &[hole]
-        };
-        attempts
-            .iter()
-            .any(|flags| rustix::fs::fallocate(file, *flags, at, len).is_ok())
+        rustix::fs::fallocate(file, hole, at, len).is_ok()
     }
 
     /// Waits until everything written is on the medium.
@@ -195,15 +187,19 @@ pub fn user_of(path: &Path) -> Option<String> {
         let point = mount_point(&mounts, &number)?;
         return Some(format!("mounted on {point}"));
     }
-    let wanted = fs::canonicalize(path).ok()?;
     fs::read_dir("/sys/block")
         .ok()?
         .flatten()
         .find_map(|entry| {
             let backing = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
-            (wanted == Path::new(backing.trim_end_matches('\n')))
+            is_at(&meta, Path::new(backing.trim_end_matches('\n')))
                 .then(|| format!("in use by /dev/{}", entry.file_name().to_string_lossy()))
         })
+}
+
+/// Whether the file of `meta` is the one at `path`, by whatever names it is known.
+fn is_at(meta: &fs::Metadata, path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|other| (meta.dev(), meta.ino()) == (other.dev(), other.ino()))
 }
 
 /// The first mount point of device `number` ("major:minor") in the text of mountinfo, see
@@ -227,6 +223,21 @@ mod tests {
                     30 1 8:16 /sub /mnt/two\\040words rw,relatime - cowfs /dev/sdb rw\n";
         assert_eq!(mount_point(text, "8:16").as_deref(), Some("/mnt/two words"));
         assert_eq!(mount_point(text, "8:17"), None);
+    }
+
+    #[test]
+    fn a_file_is_known_by_all_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        fs::write(path("image"), "").unwrap();
+        fs::write(path("other"), "").unwrap();
+        fs::hard_link(path("image"), path("link")).unwrap();
+        std::os::unix::fs::symlink(path("image"), path("symlink")).unwrap();
+        let meta = fs::metadata(path("link")).unwrap();
+        assert!(is_at(&meta, &path("image")));
+        assert!(is_at(&meta, &path("symlink")));
+        assert!(!is_at(&meta, &path("other")));
+        assert!(!is_at(&meta, &path("image (deleted)")));
     }
 
     #[test]
