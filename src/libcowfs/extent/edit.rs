@@ -41,6 +41,8 @@ pub(super) struct List<'a, F> {
     pub(super) get: F,
     /// Number of those that begin at or before the range.
     pub(super) index: usize,
+    /// Where the list ends: what is mapped from here on is in another leaf.
+    pub(super) to: Option<FileBlock>,
     pub(super) geometry: &'a Geometry,
 }
 
@@ -51,6 +53,12 @@ impl<F: Fn(usize) -> Option<Extent>> List<'_, F> {
             return Ok(None);
         };
         extent.check(self.geometry, self.block)?;
+        if self.to.is_some_and(|to| extent.end() > to) {
+            return Err(Error::Corrupt(
+                self.block,
+                "extent reaches into the next leaf",
+            ));
+        }
         Ok(Some(extent))
     }
 

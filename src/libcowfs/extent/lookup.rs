@@ -118,6 +118,7 @@ impl Fork {
                 .iter()
                 .take_while(|extent| extent.file <= at)
                 .count(),
+            to: None,
             geometry,
         }
     }
@@ -151,6 +152,7 @@ where
         block: node::address(block),
         get: |index| cursor.record(index),
         index: cursor.index(),
+        to: cursor.bounds().1.map(FileBlock),
         geometry,
     })
 }

@@ -106,6 +106,21 @@ impl Kind {
         Kind::ALL.into_iter().find(|kind| kind.magic() == magic)
     }
 
+    /// Whether a block of this kind can be at `at`. Above all none of a tree lies in the journal, where it would
+    /// be changed under the journal's own hands.
+    fn may_be_at(self, geometry: &Geometry, at: FsBlock) -> bool {
+        match self {
+            Kind::Volume => at == Geometry::VOLUME,
+            Kind::Summary => {
+                let start = geometry.summary_start;
+                at >= start && at.since(start) < u64::from(geometry.summary_blocks)
+            }
+            // Its own check looks at it.
+            Kind::Group => true,
+            _ => geometry.in_one_group(at, 1),
+        }
+    }
+
     /// What a message calls a block of this kind.
     pub const fn name(self) -> &'static str {
         match self {
@@ -163,6 +178,9 @@ pub fn verify(buf: &impl Block, geometry: &Geometry, at: FsBlock, kind: Kind) ->
     buf.load(UUID, &mut uuid);
     if uuid != geometry.uuid {
         return bad("block of another volume");
+    }
+    if !kind.may_be_at(geometry, at) {
+        return bad("metadata where its kind cannot be");
     }
     if buf.u32(CHECKSUM) != buf.checksum() {
         return bad("bad checksum");

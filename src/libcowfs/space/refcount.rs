@@ -125,13 +125,17 @@ fn find<R: Reader>(
         end = end.min(u32::try_from(to).unwrap_or(u32::MAX));
     }
     let covering = cursor.get().filter(|record| record.end() > first.0);
+    let next = cursor.record(cursor.index()).map(|next| next.first.0);
     if let Some(record) = covering {
         if record.count < 2 {
             return Err(bad(state, "reference count below two in the tree"));
         }
+        if next.is_some_and(|next| record.end() > next) {
+            return Err(bad(state, "overlapping reference count records"));
+        }
         end = end.min(record.end());
-    } else if let Some(next) = cursor.record(cursor.index()) {
-        end = end.min(next.first.0);
+    } else if let Some(next) = next {
+        end = end.min(next);
     }
     if end <= first.0 {
         return Err(bad(state, "overlapping reference count records"));

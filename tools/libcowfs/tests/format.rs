@@ -3,13 +3,14 @@
 //! Layouts from the smallest volume to the largest, and their first metadata.
 
 use cowfs_core::block::Block;
+use cowfs_core::error::Error;
 use cowfs_core::extent::most_credits;
 use cowfs_core::format::{self, Unfit};
 use cowfs_core::mem::MemStore;
 use cowfs_core::ondisk::geometry::MIN_GROUP_BLOCKS;
-use cowfs_core::ondisk::{inode, Geometry, Kind, Superblock};
+use cowfs_core::ondisk::{self, inode, Geometry, Kind, Superblock};
 use cowfs_core::space::{self, inodes, Purpose};
-use cowfs_core::store::Reader;
+use cowfs_core::store::{Reader, Transaction};
 use cowfs_core::units::{AgNumber, FsBlock};
 use proptest::prelude::*;
 
@@ -199,5 +200,45 @@ proptest! {
         let superblock =
             format::plan_with_groups(blocks * u64::from(size), size, Some(1024), 64).unwrap();
         check(&superblock, blocks * u64::from(size), size);
+    }
+}
+
+/// Above all not in the journal, where a change to it would be one to the log.
+#[test]
+fn metadata_is_only_where_its_kind_can_be() {
+    let geometry = format::plan_with_groups(8 << 20, 1024, Some(1024), 1024)
+        .unwrap()
+        .geometry()
+        .unwrap();
+    let store = MemStore::new(geometry.clone()).unwrap();
+    let says = |at: FsBlock, kind| {
+        let mut tx = store.begin_unlimited();
+        let buf = tx.create(at, kind, 0).unwrap();
+        ondisk::verify(&buf, &geometry, at, kind)
+    };
+    let wrong = |at| Err(Error::Corrupt(at, "metadata where its kind cannot be"));
+    let header = geometry.group_start(AgNumber(0));
+    for kind in Kind::ALL {
+        for at in [
+            geometry.journal_start,
+            geometry.journal_start.add(1),
+            Geometry::VOLUME,
+            geometry.summary_start,
+            header,
+        ] {
+            let fits = match kind {
+                Kind::Volume => at == Geometry::VOLUME,
+                Kind::Summary => at == geometry.summary_start,
+                Kind::Group => continue,
+                _ => false,
+            };
+            assert_eq!(says(at, kind) == wrong(at), !fits, "{kind:?} in {at}");
+        }
+        let inside = header.add(5);
+        let anywhere = !matches!(kind, Kind::Volume | Kind::Summary | Kind::Group);
+        assert_eq!(
+            says(inside, kind) != wrong(inside),
+            anywhere || kind == Kind::Group
+        );
     }
 }

@@ -17,9 +17,9 @@ pub fn store(block_shift: u8) -> MemStore {
     MemStore::new(Geometry {
         uuid: [7; 16],
         block_shift,
-        blocks: 1 << 20,
+        blocks: 8 + (1 << 20),
         ag_start: FsBlock(8),
-        ag_blocks: 1 << 10,
+        ag_blocks: 1 << 20,
         ag_count: 1,
         summary_start: FsBlock(2),
         summary_blocks: 1,

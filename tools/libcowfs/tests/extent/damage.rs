@@ -181,3 +181,34 @@ fn lengths_that_cannot_be_are_not_added_up() {
         assert_eq!(done, Err(Error::Corrupt(leaf, "extent too long")));
     }
 }
+
+/// The rest of such an extent would be entered under a key of the next leaf.
+#[test]
+fn an_extent_that_reaches_into_the_next_leaf_is_not_cut() {
+    let mut world = World::new(volume_of(9, 3, 1024), 300, 3);
+    world.create();
+    let full = Array::<Extent>::capacity(512) as u64;
+    for n in 0..3 * full {
+        assert_eq!(world.write(0, 2 * n, 1), End::Finished);
+    }
+    let root = world
+        .store
+        .read(world.files[0].fork.root().block, Kind::Extent)
+        .unwrap();
+    let leaf = node::child(&root, 0);
+    let buf = world.store.read(leaf, Kind::Extent).unwrap();
+    let index = node::count(&buf) - 1;
+    let last = Array::<Extent>::get(&buf, index);
+    drop(buf);
+    forge(&world, leaf, index, Extent { len: 3, ..last });
+
+    let corrupt = Error::Corrupt(leaf, "extent reaches into the next leaf");
+    let fork = world.files[0].fork.clone();
+    let found = fork.lookup_shared(world.store, last.file, 1);
+    assert_eq!(found.map(|_| ()), Err(corrupt));
+    let ino = world.ino(0);
+    let done = fork
+        .clone()
+        .unmap(&mut world.store.begin_unlimited(), ino, last.file, 1);
+    assert_eq!(done.map(|_| ()), Err(corrupt));
+}

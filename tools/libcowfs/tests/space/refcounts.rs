@@ -6,7 +6,7 @@ use super::{census, volume};
 use cowfs_core::block::Block;
 use cowfs_core::error::Error;
 use cowfs_core::mem::MemStore;
-use cowfs_core::ondisk::{group, Kind};
+use cowfs_core::ondisk::{group, header, Kind};
 use cowfs_core::space::refcount::When;
 use cowfs_core::space::{self, credits, refcount, Purpose};
 use cowfs_core::store::{Reader, Transaction};
@@ -301,4 +301,31 @@ fn a_node_that_was_does_not_become_data() {
         assert_eq!(staged == (node, 1), settled, "{staged:?}");
         space::unstage(&store, staged.0, staged.1).unwrap();
     }
+}
+
+/// Else what is left of the first record would be entered behind the second one.
+#[test]
+fn records_that_overlap_are_an_error() {
+    let store = volume(1024, 1024, 1, 0);
+    let blocks = fill(&store);
+    let (one, two) = (blocks[20], blocks[60]);
+    store
+        .run(|tx| {
+            refcount::share(tx, one, 10)?;
+            refcount::share(tx, two, 5)
+        })
+        .unwrap();
+    let header = store.geometry().group_start(AgNumber(0));
+    let leaf = {
+        let buf = store.read(header, Kind::Group).unwrap();
+        FsBlock(buf.u64(group::REFCOUNT_ROOT))
+    };
+    // The length of the first.
+    store.with_bytes(leaf, |bytes| {
+        bytes[header::SIZE + 8] = 100;
+        header::seal(bytes);
+    });
+    let done = store.run(|tx| refcount::share(tx, one.add(5), 60));
+    let what = "overlapping reference count records";
+    assert_eq!(done.map(|_| ()), Err(Error::Corrupt(leaf, what)));
 }
