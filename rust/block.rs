@@ -91,6 +91,12 @@ impl BlockDevice {
         unsafe { bindings::bdev_nr_bytes(self.as_raw()) }
     }
 
+    /// The size in bytes of its blocks in the buffer cache, which a file system sets.
+    pub fn block_size(&self) -> u32 {
+        // SAFETY: The device is open.
+        unsafe { bindings::bdev_block_size(self.as_raw()) }
+    }
+
     /// The least unit of I/O in bytes.
     pub fn logical_block_size(&self) -> u32 {
         // SAFETY: The device is open.

@@ -194,6 +194,42 @@ TEST_F(fs, blocks)
 	close(fd);
 }
 
+static blkcnt_t blocks_of(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) ? -1 : st.st_blocks;
+}
+
+TEST_F(fs, blocks_of_directories_and_links)
+{
+	char name[300], target[1000];
+	blkcnt_t d, link;
+
+	ASSERT_OK(mkdir("d", 0755));
+	ASSERT_OK(chdir("d"));
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "%0200d", i);
+		ASSERT_OK(mknod(name, S_IFREG | 0644, 0));
+	}
+	ASSERT_OK(chdir(".."));
+	memset(target, 'x', sizeof(target));
+	target[sizeof(target) - 1] = 0;
+	ASSERT_OK(symlink(target, "link"));
+	ASSERT_OK(symlink("short", "short"));
+	d = blocks_of("d");
+	link = blocks_of("link");
+	if (is_cowfs()) {
+		EXPECT_LE(100 * 200 / 512, d);
+		EXPECT_LE(1000 / 512, link);
+		EXPECT_EQ(0, blocks_of("short"));
+	}
+	sync();
+	drop_caches();
+	EXPECT_EQ(d, blocks_of("d"));
+	EXPECT_EQ(link, blocks_of("link"));
+}
+
 TEST_F(fs, direct_io_alignment)
 {
 	struct statx st;

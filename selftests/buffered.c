@@ -214,6 +214,37 @@ TEST_F(fs, sparse_to_the_end_of_the_world)
 	close(fd);
 }
 
+/* What was reserved in the last block that a file can have is dropped, or kept, and not sought for ever. */
+TEST_F(fs, writes_that_fail_at_the_end_of_the_world)
+{
+	const off_t last = LLONG_MAX & ~(off_t)4095;
+	int fd = open("f", O_CREAT | O_RDWR, 0644);
+	char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_OK(fd);
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p, 4096, 1, last + 50 - 4096);
+	ASSERT_OK(mprotect(p + 4096, 4096, PROT_NONE));
+	if (pwrite(fd, p + 4096 - 50, 100, last) < 0) {
+		ASSERT_EQ(EFBIG, errno);
+		EXPECT_FALSE(is_cowfs());
+		close(fd);
+		return;
+	}
+	EXPECT_EQ(last + 50, size_of(fd));
+	EXPECT_ERRNO(EFAULT, pwrite(fd, p + 4096, 100, last));
+	EXPECT_ERRNO(EFAULT, pwrite(fd, p + 4096, 100, last + 1000));
+	ASSERT_OK(ftruncate(fd, LLONG_MAX));
+	EXPECT_ERRNO(EFAULT, pwrite(fd, p + 4096, 100, last - 10000));
+	EXPECT_ERRNO(EFAULT, pwrite(fd, p + 4096, 100, last));
+	ASSERT_OK(fsync(fd));
+	EXPECT_TRUE(holds(fd, 1, last, 50));
+	EXPECT_TRUE(holds_zeros(fd, last + 50, 4096 - 51));
+	EXPECT_LT(allocated(fd), 1 << 20);
+	munmap(p, 8192);
+	close(fd);
+}
+
 TEST_F(fs, vectors)
 {
 	char a[100], b[5000], c[3];

@@ -3,6 +3,8 @@
  * Direct I/O: in place, over clones, into holes, behind the end, of all sizes,
  * unaligned to blocks, appended.
  */
+#include <sys/resource.h>
+
 #include "fixture.h"
 
 /* Sector of the device: what direct I/O must at least be aligned to. */
@@ -205,6 +207,37 @@ TEST_F(fs, into_a_preallocated_file)
 	EXPECT_TRUE(holds_zeros(copy, 16 * b, 48 * b));
 	close(fd);
 	close(copy);
+}
+
+/* A write that a limit cuts inside a block is a short one. */
+TEST_F(fs, cut_by_a_limit)
+{
+	const off_t b = self->blk, most = b + b / 2;
+	struct rlimit old, low;
+	int fd;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_FSIZE, &old));
+	low = old;
+	low.rlim_cur = most;
+	for (int i = 0; i < 2; i++) {
+		char *buf = aligned(4 * b);
+		ssize_t n;
+
+		/* Beyond the end, then in place. */
+		fd = i ? make_file("f", 1, 4 * b) : open("new", O_CREAT | O_RDWR, 0644);
+		close(fd);
+		fd = open(i ? "f" : "new", O_RDWR | O_DIRECT);
+		ASSERT_OK(fd);
+		fill(buf, 4 * b, 2, 0);
+		ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &low));
+		n = pwrite(fd, buf, 4 * b, 0);
+		ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &old));
+		EXPECT_EQ(most, n);
+		EXPECT_TRUE(holds(fd, 2, 0, most));
+		EXPECT_EQ(i ? 4 * b : most, size_of(fd));
+		free(buf);
+		close(fd);
+	}
 }
 
 TEST_F(fs, bad_memory)

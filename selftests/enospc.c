@@ -455,6 +455,30 @@ TEST_F(fs, small_files_until_full)
 	EXPECT_TRUE(space_came_back());
 }
 
+/* Replacing a name takes nothing, and frees what it named. */
+TEST_F(fs, names_replaced_when_full)
+{
+	int fd, a = make_file("other", 1, 100), b = make_file("dst", 2, 100);
+
+	ASSERT_OK(close(make_file("third", 3, 100)));
+	ASSERT_OK(mkdir("d", 0755));
+	ASSERT_TRUE(leave_free(2 << 20));
+	fd = open("f", O_CREAT | O_RDWR, 0644);
+	for (int i = 0; i < 3; i++) {
+		ASSERT_LE(0, write_until_full(fd, 9, size_of(fd), 4096));
+		sync();
+	}
+	EXPECT_OK(renameat2(AT_FDCWD, "third", AT_FDCWD, "dst", RENAME_EXCHANGE));
+	EXPECT_OK(rename("other", "dst"));
+	EXPECT_ERRNO(ENOENT, access("other", F_OK));
+	EXPECT_TRUE(holds_by_all_ways("dst", 1, 0, 100));
+	EXPECT_TRUE(holds_by_all_ways("third", 2, 0, 100));
+	close(a);
+	close(b);
+	close(fd);
+	EXPECT_TRUE(space_came_back());
+}
+
 TEST_F(fs, staged_space_is_given_to_those_who_need_it)
 {
 	enum { WINDOWS = 64 };

@@ -186,6 +186,31 @@ TEST_F(fs, preallocated_space_that_is_shared)
 	}
 }
 
+TEST_F(fs, punching_at_the_end_of_the_world)
+{
+	const off_t last = LLONG_MAX & ~(off_t)4095;
+	const int modes[] = { FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		int fd = open("f", O_CREAT | O_RDWR | O_TRUNC, 0644);
+
+		ASSERT_OK(fd);
+		if (put(fd, 1, last, 3000)) {
+			ASSERT_EQ(EFBIG, errno);
+			EXPECT_FALSE(is_cowfs());
+			close(fd);
+			return;
+		}
+		ASSERT_OK(ftruncate(fd, LLONG_MAX));
+		UNLESS_SUPPORTED(fallocate(fd, modes[i], last + 1000, 1000));
+		EXPECT_TRUE(holds(fd, 1, last, 1000));
+		EXPECT_TRUE(holds_zeros(fd, last + 1000, 1000));
+		EXPECT_TRUE(holds(fd, 1, last + 2000, 1000));
+		ASSERT_OK(fsync(fd));
+		close(fd);
+	}
+}
+
 TEST_F(fs, what_is_refused)
 {
 	int fd = make_file("f", 1, 5 * self->blk);

@@ -165,6 +165,36 @@ TEST_F(fs, metadata_of_a_write_in_the_middle)
 			"mount -t $FSTYP /dev/mapper/scratch $TEST_DIR"));
 }
 
+/* What maps the file cannot be read: it is cut in memory, so that is what later writes are part of. */
+TEST_F(fs, metadata_of_a_truncation)
+{
+	const off_t b = self->blk;
+	int fd = open("f", O_CREAT | O_RDWR, 0644);
+
+	ASSERT_OK(close(open("beside", O_CREAT | O_RDWR, 0644)));
+	for (int i = 0; i < 100; i++)
+		ASSERT_OK(put(fd, 1, 2 * i * b, b));
+	ASSERT_OK(fsync(fd));
+	ASSERT_EQ(0, forget_all());
+	/* Reads the block that both inodes are in. */
+	ASSERT_OK(access("beside", F_OK));
+	ASSERT_EQ(0, failing_reads());
+	EXPECT_ERRNO(EIO, ftruncate(fd, 0));
+	ASSERT_EQ(0, healthy());
+	ASSERT_OK(put(fd, 2, 0, 100));
+	ASSERT_OK(fsync(fd));
+	const off_t size = size_of(fd);
+
+	close(fd);
+	ASSERT_EQ(0, power_cycle("rw"));
+	fd = open("f", O_RDONLY);
+	EXPECT_EQ(size, size_of(fd));
+	if (is_cowfs())
+		EXPECT_EQ(100, size);
+	EXPECT_TRUE(holds_by_all_ways("f", 2, 0, 100));
+	close(fd);
+}
+
 TEST_F(fs, metadata_of_a_write_to_staged_blocks)
 {
 	const off_t b = self->blk;

@@ -13,6 +13,7 @@ remount() { mount -o "remount,$1" "$TEST_DIR"; }
 has() { [[ $(cat "$file") == "$1" ]]; }
 put() { echo "$1" >"$file"; }
 again() { umount "$TEST_DIR" && fs_mount $scratch "$TEST_DIR" "$@"; }
+is_empty() { cowfs info $scratch | tee /dev/stderr | grep -q '^journal state *clean'; }
 is_ro() { grep -q " $TEST_DIR $FSTYP ro[, ]" /proc/mounts; }
 
 # Names what is there already, or mount(8) would add the options of before.
@@ -31,11 +32,12 @@ busy() {
 	return $status
 }
 
-plan 23
+plan 24
 check 'write' put one
 check 'a file open for writing prevents read-only' busy
 check 'remount read-only' remount ro
 check 'shown as read-only' is_ro
+check 'nothing is left to be replayed' is_empty
 check 'writing is refused' fails 'Read-only' put two
 check 'creating is refused' fails 'Read-only' mkdir "$TEST_DIR/d"
 check 'reading is not' has one

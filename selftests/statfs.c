@@ -37,6 +37,10 @@ TEST_F(fs, sane)
 	EXPECT_TRUE(st.f_bsize == 1024 || st.f_bsize == 2048 || st.f_bsize == 4096);
 	EXPECT_NE(0, st.f_type);
 	EXPECT_TRUE(st.f_fsid.__val[0] || st.f_fsid.__val[1]);
+	EXPECT_LE(st.f_ffree, st.f_files);
+	/* No more than an eighth of each group holds inodes, of 256 bytes each. */
+	if (is_cowfs())
+		EXPECT_LE(st.f_files * 256, st.f_blocks * st.f_bsize / 8);
 }
 
 TEST_F(fs, clone_costs_nothing_until_written)

@@ -325,6 +325,10 @@ pub(crate) fn complete(inode: &Inode, written: Written) -> Result {
     complete_core(inode, written, &mut todo).map_err(|e| {
         // Blocks it did not mark, or that are mapped, may be another write's by now.
         fail(inode, todo.map);
+        if written.grow {
+            // What was mapped before the error may lie beyond the end, which did not move.
+            inode.data().set_reaches_beyond(true);
+        }
         error::report(sb, e)
     })
 }
@@ -497,11 +501,14 @@ pub(crate) fn blocks(view: &View<'_>, pos: i64, len: u64) -> FileRange {
     FileRange::new(FileBlock(first), end.saturating_sub(first))
 }
 
+/// The first byte of a block, or the largest offset if that lies beyond.
+pub(crate) fn offset(view: &View<'_>, block: FileBlock) -> i64 {
+    let at = block.0.saturating_mul(view.geometry().block_size() as u64);
+    i64::try_from(at).unwrap_or(i64::MAX)
+}
+
 /// The first and the last byte of `range`.
 fn bytes(view: &View<'_>, range: FileRange) -> (i64, i64) {
-    let byte = |block: FileBlock| {
-        let at = block.0.saturating_mul(view.geometry().block_size() as u64);
-        i64::try_from(at).unwrap_or(i64::MAX)
-    };
-    (byte(range.start), byte(range.end()).saturating_sub(1))
+    let last = offset(view, range.end()).saturating_sub(1);
+    (offset(view, range.start), last)
 }

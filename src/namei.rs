@@ -266,13 +266,20 @@ impl InodeOperations for Operations {
 
     fn tmpfile(idmap: &MntIdmap, dir: &FsInode<Cowfs>, mode: Mode) -> Result<NewInode<Cowfs>> {
         let new = make::prepare(idmap, dir, mode, What::Plain)?;
-        change(dir, Room::Available, make::BLOCKS, 0, |tx| {
+        let made = change(dir, Room::Available, make::BLOCKS, 0, |tx| {
             let new = make::allocate(tx, dir, new, What::Plain)?;
+            match orphan::enter(tx, Ino(new.ino())) {
+                Err(e) if e.is_refusal() => {
+                    make::take_back(tx, new)?;
+                    return Ok(Err(e));
+                }
+                entered => entered?,
+            }
             new.set_nlink(0);
-            orphan::enter(tx, Ino(new.ino()))?;
             make::log_new(tx, &new)?;
-            Ok(new)
-        })
+            Ok(Ok(new))
+        })?;
+        made.map_err(|e| error::report(dir.sb(), e))
     }
 
     fn link(inode: Locked<'_, Cowfs>, dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>) -> Result {
@@ -355,25 +362,31 @@ fn find(dir: &Inode, name: &[u8]) -> Result<Option<Entry>> {
 fn remove(dir: Locked<'_, Cowfs>, entry: &Dentry<Cowfs>, inode: &Inode) -> Result {
     // What cannot be read is noticed before anything is changed.
     find(dir.inode(), entry.name())?.ok_or(ENOENT)?;
-    let refused = change(dir.inode(), Room::Slack, 0, 1, |tx| {
-        if inode.is_dir() || inode.nlink() == 1 {
-            // The only step that may find no room, if the slack is used up: nothing else is done before.
-            match orphan::enter(tx, Ino(inode.ino())) {
-                Err(e) if e.is_refusal() => return Ok(Some(e)),
-                entered => entered?,
-            }
+    let done = change(dir.inode(), Room::Slack, 0, 1, |tx| {
+        if let Err(e) = orphan_first(tx, inode)? {
+            return Ok(Err(e));
         }
         if inode.is_dir() {
             dir.inode().drop_nlink();
         }
         leave(tx, dir, entry.name())?;
         unlinked(tx, inode)?;
-        Ok(None)
+        Ok(Ok(()))
     })?;
-    match refused {
-        Some(e) => Err(error::report(inode.sb(), e)),
-        None => Ok(()),
+    done.map_err(|e| error::report(inode.sb(), e))
+}
+
+/// Puts `inode` on the orphan list if the name it is about to lose is its last. That is the only step of taking a name
+/// away that may find no room, if the slack is used up: nothing else is done before. The refusal is what is
+/// returned.
+fn orphan_first(tx: &mut Tx<'_>, inode: &Inode) -> CoreResult<CoreResult> {
+    if inode.is_dir() || inode.nlink() == 1 {
+        match orphan::enter(tx, Ino(inode.ino())) {
+            Err(e) if e.is_refusal() => return Ok(Err(e)),
+            entered => entered?,
+        }
     }
+    Ok(Ok(()))
 }
 
 fn require_empty(dir: &Inode) -> Result {
@@ -425,10 +438,18 @@ impl Names<'_> {
             return Err(EMLINK);
         }
         self.find(target.is_some())?;
-        change(self.new_dir.inode(), Room::Available, 0, 2, |tx| {
+        // Over another name it takes no block.
+        let room = match target {
+            Some(_) => Room::Slack,
+            None => Room::Available,
+        };
+        let done = change(self.new_dir.inode(), room, 0, 2, |tx| {
             let (ino, kind) = (Ino(inode.ino()), entry_type(inode));
             match target {
                 Some(target) => {
+                    if let Err(e) = orphan_first(tx, target)? {
+                        return Ok(Err(e));
+                    }
                     point(tx, self.new_dir.inode(), self.new, ino, kind)?;
                     if target.is_dir() {
                         self.new_dir.inode().drop_nlink();
@@ -443,13 +464,15 @@ impl Names<'_> {
                 update(tx, self.new_dir.inode())?;
             }
             inode.touch_ctime();
-            update(tx, inode)
-        })
+            update(tx, inode)?;
+            Ok(Ok(()))
+        })?;
+        done.map_err(|e| error::report(inode.sb(), e))
     }
 
     fn exchange(&self, inode: &Inode, target: &Inode) -> Result {
         self.find(true)?;
-        change(self.new_dir.inode(), Room::Available, 0, 2, |tx| {
+        change(self.new_dir.inode(), Room::Slack, 0, 2, |tx| {
             let (a, b) = (Ino(inode.ino()), Ino(target.ino()));
             point(tx, self.new_dir.inode(), self.new, a, entry_type(inode))?;
             point(tx, self.old_dir.inode(), self.old, b, entry_type(target))?;

@@ -120,7 +120,9 @@ impl FileSystem for Cowfs {
             pr_err!("cowfs ({}): the root inode is no directory\n", sb.name());
             return Err(EUCLEAN);
         }
-        if !sb.is_read_only() {
+        if sb.is_read_only() {
+            empty_journal(volume)?;
+        } else {
             orphan::reclaim_all(sb)?;
         }
         Ok(root)
@@ -147,6 +149,7 @@ impl FileSystem for Cowfs {
         // What was stopped has nothing left that could be written.
         if change.to_read_only() && !volume.is_shut_down() {
             sync(sb, true)?;
+            empty_journal(volume)?;
         }
         if volume.options.set(options) {
             reclaim::rearm(sb);
@@ -261,6 +264,15 @@ fn sync(sb: &Super, wait: bool) -> Result {
     Ok(())
 }
 
+/// Has the journal hold nothing, if there is one: a copy of the device needs no replay then, nor does the device
+/// itself when the power fails.
+fn empty_journal(volume: &Volume) -> Result {
+    match volume.journal() {
+        Some(journal) => journal.lock_updates()?.flush(),
+        None => Ok(()),
+    }
+}
+
 /// The super block's operations.
 pub(crate) struct Operations;
 
@@ -295,24 +307,19 @@ impl SuperOperations for Operations {
         let groups = geometry.blocks.saturating_sub(geometry.ag_start.0);
         // What waits for a commit is as good as available: making room begins with a commit.
         let available = volume.space.available().min(free);
+        let more = volume.most_inodes().saturating_sub(inodes);
+        let more = more.min(free.saturating_mul(geometry.inodes_in_block()));
         stat.set_magic(MAGIC)
             .set_block_size(geometry.block_size() as u32)
             .set_blocks(groups, free, available)
-            .set_inodes(
-                inodes.saturating_add(free.saturating_mul(geometry.inode_slots())),
-                free.saturating_mul(geometry.inode_slots()),
-            )
+            .set_inodes(inodes.saturating_add(more), more)
             .set_name_max(NAME_MAX as u32)
             .set_fsid(&geometry.uuid);
         Ok(())
     }
 
     fn freeze_fs(sb: &Super) -> Result {
-        let Some(journal) = sb.info().journal() else {
-            return Ok(());
-        };
-        // What is frozen has an empty journal: a copy of the device needs no replay.
-        journal.lock_updates()?.flush()
+        empty_journal(sb.info())
     }
 
     fn unfreeze_fs(_sb: &Super) -> Result {

@@ -61,7 +61,12 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
         return log_size(inode, size).map_err(|e| error::report(sb, e));
     }
     cut(inode, size).map_err(|e| {
-        inode.data().set_reaches_beyond(true);
+        let data = inode.data();
+        data.set_reaches_beyond(true);
+        // Pages beyond are gone: the file ends there whatever the disk has, which is told when the inode is next
+        // logged.
+        data.set_disk_size(&mut data.map_mut(), size.max(0) as u64);
+        inode.touch_mtime();
         error::report(sb, e)
     })?;
     if zeroed && size < old {

@@ -5,8 +5,8 @@
 use crate::error::OnError;
 use crate::inode::registry::Registry;
 use crate::libcowfs::ondisk::Geometry;
-use crate::libcowfs::space::VolumeState;
-use crate::libcowfs::units::div_up;
+use crate::libcowfs::space::{inode_block_limit, VolumeState};
+use crate::libcowfs::units::{div_up, AgNumber};
 use crate::linux::block::BlockDevice;
 use crate::linux::error::{ESHUTDOWN, EUCLEAN};
 use crate::linux::fs::SuperBlock;
@@ -118,7 +118,10 @@ impl Volume {
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Relaxed);
         if let Some(journal) = self.journal() {
-            journal.abort(ESHUTDOWN);
+            // One that was aborted because the volume is corrupt has that on disk.
+            if !journal.is_aborted() {
+                journal.abort(ESHUTDOWN);
+            }
         }
     }
 
@@ -141,6 +144,17 @@ impl Volume {
                 c"the volume is corrupt and was mounted with errors=panic",
             ),
         }
+    }
+
+    /// The most inodes that its groups may have.
+    pub(crate) fn most_inodes(&self) -> u64 {
+        let geometry = &self.geometry;
+        let limit = |ag| u64::from(inode_block_limit(geometry.group_len(AgNumber(ag))));
+        let last = geometry.ag_count.saturating_sub(1);
+        let blocks = u64::from(last)
+            .saturating_mul(limit(0))
+            .saturating_add(limit(last));
+        blocks.saturating_mul(geometry.inodes_in_block())
     }
 
     /// The first file block at or after the byte `pos`, going up.

@@ -156,6 +156,11 @@ __rust_helper unsigned int rust_helper_bdev_discard_granularity(struct block_dev
 	return bdev_discard_granularity(bdev);
 }
 
+__rust_helper unsigned int rust_helper_bdev_block_size(struct block_device *bdev)
+{
+	return block_size(bdev);
+}
+
 __rust_helper bool rust_helper_bdev_rot(struct block_device *bdev)
 {
 	return bdev_rot(bdev);

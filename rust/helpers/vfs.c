@@ -47,7 +47,8 @@ __rust_helper void rust_helper_inodes_dec(atomic_long_t *count)
 
 __rust_helper void rust_helper_inodes_wait(atomic_long_t *count)
 {
-	wait_var_event(count, !atomic_long_read(count));
+	/* All they did comes before what the caller frees now. */
+	wait_var_event(count, !atomic_long_read_acquire(count));
 }
 
 /* inode */
@@ -219,6 +220,12 @@ __rust_helper void rust_helper_filemap_invalidate_unlock_shared(struct address_s
 __rust_helper void rust_helper_mapping_set_large_folios(struct address_space *mapping)
 {
 	mapping_set_large_folios(mapping);
+}
+
+__rust_helper size_t
+rust_helper_mapping_max_folio_size(const struct address_space *mapping)
+{
+	return mapping_max_folio_size(mapping);
 }
 
 __rust_helper void rust_helper_filemap_set_wb_err(struct address_space *mapping, int error)

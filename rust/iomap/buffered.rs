@@ -109,6 +109,9 @@ pub fn page_mkwrite<O: Operations>(fault: &mut VmFault<'_, O::FileSystem>) -> Vm
 /// Calls [`Operations::punch`] for all parts of the bytes from `start` to `end` that are not dirty in the
 /// page cache, to drop what a write that failed had reserved.
 ///
+/// Nothing is done where the last folio ends that a file can have: iomap looks for the next one from where one
+/// ends, which for that one is no offset.
+///
 /// For [`Operations::end`], with its `flags` and `map`, the inode's invalidate lock being held
 /// exclusively.
 pub fn delalloc_release<O: Operations>(
@@ -118,7 +121,9 @@ pub fn delalloc_release<O: Operations>(
     flags: Flags,
     map: &mut Iomap,
 ) {
-    if !O::HAS_PUNCH {
+    // CAST: Far below the largest offset.
+    let end = end.min(i64::MAX & !(inode.max_folio_size() as i64 - 1));
+    if !O::HAS_PUNCH || start < 0 || start >= end {
         return;
     }
     // SAFETY: The inode is valid, and the operations are for inodes of this type. The mapping is only

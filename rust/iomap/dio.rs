@@ -9,7 +9,7 @@ use core::{
 };
 use kernel::{error::VTABLE_DEFAULT_ERROR, prelude::*};
 
-use super::{map::flags, operations::Table, to_count, Operations};
+use super::{map::flags, operations::Table, Operations};
 use crate::linux::{
     bindings,
     fs::{FileSystem, Inode, IovIter, Kiocb},
@@ -177,29 +177,24 @@ unsafe fn rw_raw<O: Operations>(
             done_before,
         )
     };
-    done(iocb, ret)
-}
-
-/// What came of the I/O, as Rust has it.
-fn done<F: FileSystem>(iocb: &mut Kiocb<'_, F>, ret: isize) -> Result<usize> {
-    let result = to_count(ret);
-    if result == Err(EIOCBQUEUED) {
-        iocb.set_queued();
-    }
-    result
+    iocb.outcome(ret)
 }
 
 /// Reads, the quick way: at most one block, aligned, inside the file, and in one extent.
 ///
-/// Returns as [`rw`], which is to be used if this fails with `ENOTBLK`. [`Operations::end`] is not called.
+/// Returns as [`rw`], which is to be used if this fails with `ENOTBLK`. [`Operations::end`] is not called. Fails
+/// with `EINVAL` if `iter` is for a write.
 pub fn read_simple<O: Operations>(
     iocb: &mut Kiocb<'_, O::FileSystem>,
     iter: &mut IovIter,
 ) -> Result<usize> {
+    if !iter.is_destination() {
+        return Err(EINVAL);
+    }
     // SAFETY: Both arguments are valid, and the function is for inodes of this type. If the I/O is
     // queued, the control block is not used any more.
     let ret = unsafe {
         bindings::iomap_dio_read_simple(iocb.as_raw(), iter.as_raw(), Some(Table::<O>::begin))
     };
-    done(iocb, ret)
+    iocb.outcome(ret)
 }

@@ -185,6 +185,9 @@ impl<W: WritebackOps> Table<W> {
         let inode = context.context.inode;
         // SAFETY: The context's inode is valid, with a super block.
         context.context.iomap.bdev = unsafe { (*(*inode).i_sb).s_bdev };
+        if context.context.iomap.bdev.is_null() {
+            return Err(ENODEV);
+        }
         let _nofs = NofsScope::enter();
         // INVARIANT: The context is ours, made by `writepages` for an inode of this type.
         let mut context = WritebackContext {

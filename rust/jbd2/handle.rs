@@ -360,7 +360,31 @@ impl<'j> Handle<'j> {
         self.access(buffer).map(|_| ())
     }
 
+    /// Checks that `buffer` is one of the device that the journal protects, and not of the log itself, which the
+    /// journal changes as if nobody else had it. `EINVAL` if not.
+    fn check_block(&self, buffer: &BufferHead) -> Result {
+        let transaction = self.transaction().ok_or(EROFS)?;
+        let buffer = buffer.as_raw();
+        // SAFETY: An open handle keeps its transaction, and that its journal; the buffer is valid. None of the
+        // fields changes after the journal was loaded.
+        let (ours, in_log) = unsafe {
+            let journal = (*transaction.as_ptr()).t_journal;
+            let into = (*buffer).b_blocknr.checked_sub((*journal).j_blk_offset);
+            (
+                (*buffer).b_bdev == (*journal).j_fs_dev
+                    && i64::try_from((*buffer).b_size) == Ok(i64::from((*journal).j_blocksize)),
+                (*buffer).b_bdev == (*journal).j_dev
+                    && into.is_some_and(|into| into < u64::from((*journal).j_total_len)),
+            )
+        };
+        if !ours || in_log {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
     fn access<'a>(&self, buffer: &'a BufferHead) -> Result<Head<'a>> {
+        self.check_block(buffer)?;
         // SAFETY: By the type invariants.
         to_result(unsafe {
             bindings::jbd2_journal_get_write_access(self.as_raw(), buffer.as_raw())
@@ -376,9 +400,7 @@ impl<'j> Handle<'j> {
     /// of free space is wrong.
     pub fn get_create_access(&self, locked: &BufferLock<'_>) -> Result {
         let buffer = locked.buffer();
-        if self.transaction().is_none() {
-            return Err(EROFS);
-        }
+        self.check_block(buffer)?;
         // SAFETY: By the type invariants; the buffer is locked.
         to_result(unsafe {
             bindings::jbd2_journal_get_create_access(self.as_raw(), buffer.as_raw())

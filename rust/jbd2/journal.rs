@@ -42,6 +42,9 @@ impl core::ops::BitOr for Features {
     }
 }
 
+/// Size of a journal's super block in bytes.
+const JOURNAL_SUPER_BLOCK: u32 = size_of::<bindings::journal_superblock_t>() as u32;
+
 /// What the journal's callbacks need, at an address that stays.
 #[repr(C)]
 struct Shared<T> {
@@ -81,7 +84,8 @@ impl<T: JournalOps> Journal<T> {
     /// which is on the same device as the blocks that it protects.
     ///
     /// The journal's super block must be there, with all block numbers in it counted from `start`, so that
-    /// the log begins at 1. `ops` is what the journal calls back.
+    /// the log begins at 1: `EINVAL` if not. `block_size` is what the file system has set for the device.
+    /// `ops` is what the journal calls back.
     pub fn init_dev(
         device: &BlockDevice,
         start: u64,
@@ -104,6 +108,9 @@ impl<T: JournalOps> Journal<T> {
             GFP_KERNEL,
         )?;
         let len = i32::try_from(blocks).map_err(|_| EFBIG)?;
+        if block_size != device.block_size() || block_size < JOURNAL_SUPER_BLOCK {
+            return Err(EINVAL);
+        }
         let block_size = i32::try_from(block_size).map_err(|_| EINVAL)?;
         let device = device.clone();
         let bdev = device.as_raw();
@@ -123,7 +130,7 @@ impl<T: JournalOps> Journal<T> {
             }
         }
         // INVARIANT: Initialised, with `j_private`, just now; not loaded, but inside `Unloaded`.
-        Ok(Unloaded(
+        let unloaded = Unloaded(
             Self {
                 journal,
                 shared,
@@ -131,7 +138,13 @@ impl<T: JournalOps> Journal<T> {
                 _owned: PhantomData,
             },
             PhantomData,
-        ))
+        );
+        // One that begins later may be shorter than the largest transaction.
+        // SAFETY: The journal is ours alone yet.
+        match unsafe { (*journal.as_ptr()).j_first } {
+            1 => Ok(unloaded),
+            _ => Err(EINVAL),
+        }
     }
 
     fn as_raw(&self) -> *mut bindings::journal_t {

@@ -10,7 +10,7 @@ use crate::libcowfs::cow::FileRange;
 use crate::libcowfs::error::{Error, Result as CoreResult};
 use crate::libcowfs::space;
 use crate::libcowfs::store::Reader;
-use crate::libcowfs::units::Ino;
+use crate::libcowfs::units::{FileBlock, Ino};
 use crate::linux::error::EOPNOTSUPP;
 use crate::linux::fs::{falloc, File, Locked};
 use crate::linux::iomap::buffered;
@@ -97,7 +97,10 @@ fn punch(inode: &Inode, start: i64, end: i64) -> Result {
     inode.write_and_wait_range(start, end.saturating_sub(1))?;
     let size = inode.size();
     // The parts of blocks at both ends are zeroed, the whole blocks between taken out.
-    let first = start.saturating_add(block - 1) & !(block - 1);
+    let first = cow::offset(
+        &view,
+        FileBlock(view.volume().blocks_up(start.max(0) as u64)),
+    );
     let last = end & !(block - 1);
     if first > last {
         let end = end.min(size);

@@ -132,6 +132,7 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
             if iocb.check_write(inode, iter)?.is_none() {
                 return Ok(0);
             }
+            check_whole(iocb, iter, block)?;
             iocb.modified()?;
             return dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0);
         }
@@ -141,7 +142,6 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
     } else {
         inode.lock()
     };
-    let before = iocb.pos();
     if iocb.is_append() {
         // Direct writes under way may move the end.
         if nowait {
@@ -152,10 +152,7 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
     if iocb.check_write(inode, iter)?.is_none() {
         return Ok(0);
     }
-    // Appending moved the write to the end of the file, which need not be at a block's.
-    if iocb.pos() != before && iocb.pos() as u64 & (block - 1) != 0 {
-        return Err(ENOTBLK);
-    }
+    check_whole(iocb, iter, block)?;
     if nowait && iocb.pos() > inode.size() {
         return Err(EAGAIN);
     }
@@ -176,6 +173,17 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
     }
     let _lock = lock.downgrade();
     dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0)
+}
+
+/// Checks that a write is one of whole blocks still: appending moved it to the end of the file, and a limit may have cut
+/// it. Fails with `ENOTBLK` if not, or with `EAGAIN` if that would block and must not.
+fn check_whole(iocb: &Kiocb<'_, Cowfs>, iter: &IovIter, block: u64) -> Result {
+    let bits = iocb.pos() as u64 | iter.count() as u64;
+    match bits & (block - 1) {
+        0 => Ok(()),
+        _ if iocb.is_nowait() => Err(EAGAIN),
+        _ => Err(ENOTBLK),
+    }
 }
 
 /// Locks the inode for a write beside others. A clone under way lets readers share the lock, but not us.

@@ -8,12 +8,12 @@
 
 use crate::buffer::Buffer;
 use crate::error;
-use crate::inode::{Contents, Map};
+use crate::inode::{read, Contents, Map};
 use crate::libcowfs::error::Result as CoreResult;
 use crate::libcowfs::inode::{Core, Time};
 use crate::libcowfs::ondisk::inode::Format;
 use crate::libcowfs::space::inodes;
-use crate::libcowfs::store::Transaction;
+use crate::libcowfs::store::{Reader, Transaction};
 use crate::libcowfs::units::Ino;
 use crate::linux::fs::Timespec;
 use crate::transaction::Tx;
@@ -78,6 +78,8 @@ pub(crate) fn log(tx: &mut Tx<'_>, inode: &Inode, map: &mut Map, data: bool) -> 
         }
         Contents::Directory(root) => {
             crate::libcowfs::inode::store_root(&buf, at, Format::Directory, *root);
+            let shift = tx.geometry().block_shift;
+            read::set_recorded_blocks(inode, shift, &buf, at);
         }
         Contents::Symlink | Contents::None => {}
     }

@@ -95,6 +95,7 @@ pub(crate) fn allocate(
         size = target.to_bytes().len() as u64;
         symlink::store(tx, ino, &buf, at, target.to_bytes())?;
         new.set_size(size as i64);
+        read::set_recorded_blocks(&new, view.volume().geometry.block_shift, &buf, at);
     }
     if is_dir {
         new.set_nlink(2);

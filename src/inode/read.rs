@@ -2,6 +2,7 @@
 
 //! Bringing an inode from its slot on disk into memory.
 
+use crate::buffer::Buffer;
 use crate::error;
 use crate::inode::{Contents, File, Map};
 use crate::libcowfs::cow::CowFork;
@@ -122,6 +123,9 @@ fn load(sb: &Super, ino: Ino, new: &mut NewInode<crate::super_block::Cowfs>) -> 
         };
         new.data().set_disk_size(&mut map, core.size);
         set_blocks(new, view.geometry().block_shift, &map);
+        if map.file_ref().is_err() {
+            set_recorded_blocks(new, view.geometry().block_shift, &buf, at);
+        }
     }
     new.data().set_reaches_beyond(true);
     if let Some(journal) = view.volume().journal() {
@@ -145,14 +149,20 @@ pub(crate) fn set_blocks(inode: &Inode, block_shift: u8, map: &Map) {
     inode.set_bytes((blocks << block_shift).min(i64::MAX as u64) as i64);
 }
 
+/// Tells the VFS how many blocks the slot at byte `at` of `buf` says that an inode has which is no regular file.
+pub(crate) fn set_recorded_blocks(inode: &Inode, block_shift: u8, buf: &Buffer, at: usize) {
+    let bytes = codec::blocks(buf, at).saturating_mul(1 << block_shift);
+    inode.set_bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
+}
+
 /// Gives a new inode the operations of its type.
 pub(crate) fn set_operations(new: &mut NewInode<crate::super_block::Cowfs>, file_type: FileType) {
     match file_type {
         FileType::Regular => {
             new.set_inode_operations::<file::attr::Operations>()
                 .set_file_operations::<file::Operations>()
-                .set_mapping_operations::<pages::Operations>();
-            new.use_large_folios();
+                .set_mapping_operations::<pages::Operations>()
+                .use_large_folios();
         }
         FileType::Directory => {
             new.set_inode_operations::<namei::Operations>()

@@ -12,6 +12,7 @@ use crate::io::Mapper;
 use crate::libcowfs::cow::{FileRange, State};
 use crate::libcowfs::error::{Error as CoreError, Result as CoreResult};
 use crate::libcowfs::store::Reader;
+use crate::libcowfs::units::FileBlock;
 use crate::linux::iomap::{buffered, Flags, Iomap, MapFlags, MapType, Operations};
 use crate::room::{self, Effort};
 use crate::super_block::Cowfs;
@@ -171,14 +172,14 @@ impl Operations for Write {
         }
         // A reservation made for this write, not used to its end: drop what no page rests on.
         let view = View::new(inode.sb());
-        let block = 1i64 << view.geometry().block_shift;
-        let start = pos.saturating_add_unsigned(written as u64);
-        let start = if written == 0 {
-            start & !(block - 1)
-        } else {
-            start.saturating_add(block - 1) & !(block - 1)
+        let (pos, offset) = (pos.max(0) as u64, map.offset().max(0) as u64);
+        let start = match written {
+            0 => FileBlock(pos >> view.geometry().block_shift),
+            _ => FileBlock(view.volume().blocks_up(pos.saturating_add(written as u64))),
         };
-        let end = map.offset().saturating_add_unsigned(map.length());
+        // What lies beyond the largest offset cannot be said.
+        let start = cow::offset(&view, start);
+        let end = i64::try_from(offset.saturating_add(map.length())).unwrap_or(i64::MAX);
         if start < end {
             // Who zeroes or unshares has it locked.
             let held = writes_nothing(flags);
@@ -195,13 +196,13 @@ impl Operations for Write {
     fn punch(inode: &Inode, pos: i64, len: i64, _map: &mut Iomap) {
         let view = View::new(inode.sb());
         // Within a block it begins only behind the end of the file, in a block whose page is dirty: that keeps it.
-        let block = 1i64 << view.geometry().block_shift;
-        let start = pos.saturating_add(block - 1) & !(block - 1);
-        let len = pos.saturating_add(len).saturating_sub(start);
-        if len <= 0 {
+        let (pos, len) = (pos.max(0) as u64, len.max(0) as u64);
+        let start = FileBlock(view.volume().blocks_up(pos));
+        let end = view.volume().blocks_up(pos.saturating_add(len));
+        if start.0 >= end {
             return;
         }
-        let range = cow::blocks(&view, start, len as u64);
+        let range = FileRange::new(start, end.saturating_sub(start.0));
         let mut locked = inode.data().map_mut();
         if let Ok(file) = locked.file() {
             // Without memory to split a piece the reservation stays until the inode leaves memory.

@@ -39,6 +39,12 @@ impl IovIter {
         unsafe { bindings::iov_iter_count(self.iter.get()) }
     }
 
+    /// Whether data goes to the memory, as for a read.
+    pub fn is_destination(&self) -> bool {
+        // SAFETY: The iterator is valid by the type invariants.
+        unsafe { !(*self.iter.get()).data_source }
+    }
+
     /// Whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.count() == 0

@@ -7,6 +7,7 @@
 use super::{iov_iter::IovIter, to_count, File, FileSystem};
 use crate::linux::{
     bindings,
+    error::EIOCBQUEUED,
     fs::{Inode, Locked},
 };
 use core::mem::MaybeUninit;
@@ -24,6 +25,8 @@ pub struct Kiocb<'a, F: FileSystem> {
     iocb: *mut bindings::kiocb,
     file: &'a File<F>,
     spare: &'a mut MaybeUninit<bindings::kiocb>,
+    /// Whether `spare` is in the block's place.
+    queued: bool,
 }
 
 /// Proof that [`Kiocb::check_write`] found something to write.
@@ -50,16 +53,42 @@ impl<'a, F: FileSystem> Kiocb<'a, F> {
         // SAFETY: As promised by the caller.
         let file = unsafe { File::from_raw((*iocb).ki_filp) };
         // INVARIANT: As promised by the caller.
-        Self { iocb, file, spare }
+        Self {
+            iocb,
+            file,
+            spare,
+            queued: false,
+        }
     }
 
-    /// Gives the block away, for I/O that is queued and will be completed by somebody else.
-    pub(crate) fn set_queued(&mut self) {
-        // INVARIANT: A block that nobody else knows.
-        self.iocb = self.spare.write(bindings::kiocb {
-            ki_filp: self.file.as_raw(),
-            ..Default::default()
-        });
+    /// What came of I/O, as Rust has it. If it is queued, and will be completed by somebody else, the block is
+    /// given away.
+    pub(crate) fn outcome(&mut self, ret: isize) -> Result<usize> {
+        let result = to_count(ret);
+        if result == Err(EIOCBQUEUED) {
+            // INVARIANT: A block that nobody else knows.
+            self.iocb = self.spare.write(bindings::kiocb {
+                ki_filp: self.file.as_raw(),
+                ..Default::default()
+            });
+            self.queued = true;
+        }
+        result
+    }
+
+    /// What C code is told of a request of `most` bytes that was answered with `count`: that it is queued if and only
+    /// if it is, and not of more than was asked for.
+    pub(super) fn answer(&self, count: Result<usize>, most: usize) -> isize {
+        let error = match count {
+            _ if self.queued => EIOCBQUEUED,
+            Ok(count) if count <= most => match isize::try_from(count) {
+                Ok(count) => return count,
+                Err(_) => EIO,
+            },
+            Ok(_) | Err(EIOCBQUEUED) => EIO,
+            Err(error) => error,
+        };
+        error.to_errno() as isize
     }
 
     /// The C object.
@@ -157,7 +186,8 @@ impl<'a, F: FileSystem> Kiocb<'a, F> {
     /// Reads through the page cache.
     pub fn read_buffered(&mut self, iter: &mut IovIter) -> Result<usize> {
         // SAFETY: Block and iterator are valid by their type invariants.
-        to_count(unsafe { bindings::filemap_read(self.iocb, iter.as_raw(), 0) })
+        let ret = unsafe { bindings::filemap_read(self.iocb, iter.as_raw(), 0) };
+        self.outcome(ret)
     }
 
     /// Writes and then drops the pages that direct I/O of `count` bytes here will go past.

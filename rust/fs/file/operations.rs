@@ -225,13 +225,11 @@ impl<T: FileOperations> Table<T> {
     ) -> isize {
         let mut spare = MaybeUninit::uninit();
         // SAFETY: As promised by the caller; both are for this call only.
-        let read = unsafe {
-            T::read_iter(
-                &mut Kiocb::from_raw(iocb, &mut spare),
-                IovIter::from_raw(iter),
-            )
-        };
-        from_count(read)
+        let (mut iocb, iter) =
+            unsafe { (Kiocb::from_raw(iocb, &mut spare), IovIter::from_raw(iter)) };
+        let most = iter.count();
+        let read = T::read_iter(&mut iocb, iter);
+        iocb.answer(read, most)
     }
 
     /// # Safety
@@ -243,13 +241,11 @@ impl<T: FileOperations> Table<T> {
     ) -> isize {
         let mut spare = MaybeUninit::uninit();
         // SAFETY: As promised by the caller; both are for this call only.
-        let written = unsafe {
-            T::write_iter(
-                &mut Kiocb::from_raw(iocb, &mut spare),
-                IovIter::from_raw(iter),
-            )
-        };
-        from_count(written)
+        let (mut iocb, iter) =
+            unsafe { (Kiocb::from_raw(iocb, &mut spare), IovIter::from_raw(iter)) };
+        let most = iter.count();
+        let written = T::write_iter(&mut iocb, iter);
+        iocb.answer(written, most)
     }
 
     /// # Safety
@@ -353,13 +349,5 @@ impl<T: FileOperations> Table<T> {
             Ok(bytes) => bytes,
             Err(error) => error.to_errno().into(),
         }
-    }
-}
-
-/// A byte count, or an error, as C code wants it.
-fn from_count(count: Result<usize>) -> isize {
-    match count.and_then(|count| Ok(isize::try_from(count)?)) {
-        Ok(count) => count,
-        Err(error) => error.to_errno() as isize,
     }
 }

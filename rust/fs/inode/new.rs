@@ -271,6 +271,13 @@ impl<F: FileSystem> NewInode<F> {
         self
     }
 
+    /// Lets the page cache use folios larger than a page.
+    pub fn use_large_folios(&mut self) -> &mut Self {
+        // SAFETY: The inode is valid, and nobody else uses it.
+        unsafe { bindings::mapping_set_large_folios(self.mapping_raw()) };
+        self
+    }
+
     /// Makes it a device node, named pipe or socket: `EINVAL` for another type.
     ///
     /// Inode operations are set separately.

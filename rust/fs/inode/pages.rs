@@ -18,12 +18,10 @@ impl<F: FileSystem> Inode<F> {
         unsafe { &raw mut (*self.as_raw()).i_data }
     }
 
-    /// Lets the page cache use folios larger than a page.
-    ///
-    /// To be called before the first page is cached.
-    pub fn use_large_folios(&self) {
-        // SAFETY: The mapping of an inode is valid as long as the inode; its flags are atomic.
-        unsafe { bindings::mapping_set_large_folios(self.mapping_raw()) };
+    /// The size in bytes of the largest folio that the page cache may use: a power of two.
+    pub fn max_folio_size(&self) -> usize {
+        // SAFETY: The mapping of an inode is valid as long as the inode.
+        unsafe { bindings::mapping_max_folio_size(self.mapping_raw()) }
     }
 
     /// Takes pages beyond `size` out of the page cache and of mappings.
@@ -37,6 +35,9 @@ impl<F: FileSystem> Inode<F> {
     ///
     /// Changes not written are lost: to be called with the invalidate lock held exclusively.
     pub fn punch_pages(&self, start: i64, last: i64) {
+        if last < start {
+            return;
+        }
         // SAFETY: The inode is valid by its type invariants.
         unsafe { bindings::truncate_pagecache_range(self.as_raw(), start, last) };
     }

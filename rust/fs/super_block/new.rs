@@ -97,8 +97,9 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
         self
     }
 
-    /// Sets the largest size of a file.
+    /// Sets the largest size of a file: less if the page cache has no number for so many pages.
     pub fn set_max_file_size(&mut self, bytes: i64) -> &mut Self {
+        let bytes = bytes.clamp(0, bindings::MAX_LFS_FILESIZE);
         // SAFETY: The super block is valid, and nobody else uses it.
         unsafe { (*self.sb).s_maxbytes = bytes };
         self

@@ -125,6 +125,12 @@ impl Geometry {
         (self.block_size() / inode::SIZE) as u64
     }
 
+    /// Inodes that an inode block can hold.
+    #[inline]
+    pub const fn inodes_in_block(&self) -> u64 {
+        self.inode_slots().saturating_sub(1)
+    }
+
     /// The block that holds inode `ino` and the byte offset of the inode in it; `None` if there
     /// can be no such inode.
     pub fn inode_at(&self, ino: Ino) -> Option<(FsBlock, usize)> {
