@@ -62,7 +62,8 @@ pub(crate) const HEIR_CREDITS: u32 = namei::CREDITS;
 /// Allocates an heir in memory.
 pub(crate) fn prepare_heir(sb: &Super) -> CoreResult<NewInode<Cowfs>> {
     let mut new = sb.new_inode().map_err(|_| Error::NoMemory)?;
-    new.set_mode(Mode::new(FileType::Regular, 0));
+    new.set_mode(Mode::new(FileType::Regular, 0))
+        .map_err(|_| Error::Invalid)?;
     Ok(new)
 }
 

@@ -36,7 +36,7 @@ impl AddressSpaceOperations for Operations {
 impl MappingOperations for Operations {
     type FileSystem = Cowfs;
 
-    fn page_mkwrite(fault: &mut VmFault<'_, Cowfs>) -> VmFaultResult {
+    fn page_mkwrite<'a>(fault: &mut VmFault<'a, Cowfs>) -> VmFaultResult<'a> {
         let file = fault.file();
         let inode = file.inode();
         let _writing = inode.sb().start_write(FreezeLevel::PageFault);

@@ -99,7 +99,9 @@ pub fn unshare<O: Operations>(inode: &Inode<O::FileSystem>, pos: i64, len: i64) 
 /// Prepares a page of a shared mapping for being written.
 ///
 /// To be called with the mapping's invalidate lock held shared.
-pub fn page_mkwrite<O: Operations>(fault: &mut VmFault<'_, O::FileSystem>) -> VmFaultResult {
+pub fn page_mkwrite<'a, O: Operations>(
+    fault: &mut VmFault<'a, O::FileSystem>,
+) -> VmFaultResult<'a> {
     // SAFETY: The fault is valid, and the operations are for inodes of this type.
     VmFaultResult::from_raw(unsafe {
         bindings::iomap_page_mkwrite(fault.as_raw(), Table::<O>::OPS, null_mut())

@@ -40,7 +40,7 @@ pub(crate) fn prepare(
     what: What<'_>,
 ) -> Result<NewInode<Cowfs>> {
     let mut new = dir.sb().new_inode()?;
-    new.init_owner(idmap, dir, mode);
+    new.init_owner(idmap, dir, mode)?;
     if let What::Special(rdev) = what {
         let mode = new.mode();
         new.set_special(mode, rdev)?;

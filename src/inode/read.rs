@@ -98,17 +98,12 @@ fn load(sb: &Super, ino: Ino, new: &mut NewInode<crate::super_block::Cowfs>) -> 
         _ => Contents::None,
     };
     match file_type {
-        FileType::Symlink => {
-            new.set_mode(mode);
-            symlink::load(view, new, &buf, at, core.size)?;
-        }
-        FileType::Regular | FileType::Directory => {
-            new.set_mode(mode);
-        }
-        _ => {
-            new.set_special(mode, DeviceNumber::decode(core.rdev))
-                .map_err(|_| CoreError::Corrupt(block, "inode of no known type"))?;
-        }
+        FileType::Symlink | FileType::Regular | FileType::Directory => new.set_mode(mode),
+        _ => new.set_special(mode, DeviceNumber::decode(core.rdev)),
+    }
+    .map_err(|_| CoreError::Corrupt(block, "inode of no known type"))?;
+    if file_type == FileType::Symlink {
+        symlink::load(view, new, &buf, at, core.size)?;
     }
     {
         let mut map = new.data().map_mut();

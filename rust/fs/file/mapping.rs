@@ -85,21 +85,21 @@ impl<'a, F: FileSystem> VmFault<'a, F> {
     }
 }
 
-/// How a fault was handled, `vm_fault_t`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VmFaultResult(u32);
+/// How a fault was handled, `vm_fault_t`: this one, since the result may say that its folio is locked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct VmFaultResult<'a>(u32, PhantomData<&'a mut ()>);
 
-impl VmFaultResult {
+impl VmFaultResult<'_> {
     /// What C code returned.
     pub(crate) const fn from_raw(raw: u32) -> Self {
-        Self(raw)
+        Self(raw, PhantomData)
     }
 }
 
-impl From<Error> for VmFaultResult {
+impl From<Error> for VmFaultResult<'_> {
     /// What a process is told when a fault fails so.
     fn from(error: Error) -> Self {
-        Self(if error == ENOMEM {
+        Self::from_raw(if error == ENOMEM {
             bindings::vm_fault_reason_VM_FAULT_OOM
         } else if error == EAGAIN {
             bindings::vm_fault_reason_VM_FAULT_NOPAGE
@@ -118,7 +118,7 @@ pub trait MappingOperations {
     type FileSystem: FileSystem;
 
     /// A page of a shared mapping is about to be written.
-    fn page_mkwrite(_fault: &mut VmFault<'_, Self::FileSystem>) -> VmFaultResult {
+    fn page_mkwrite<'a>(_fault: &mut VmFault<'a, Self::FileSystem>) -> VmFaultResult<'a> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }

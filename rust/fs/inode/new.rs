@@ -187,25 +187,20 @@ impl<F: FileSystem> NewInode<F> {
         Ok(())
     }
 
-    /// Lets go of the target of a symbolic link: another type has something else in its place.
-    fn clear_target(&mut self) {
-        // SAFETY: The inode is valid, and nobody else uses it. A target that is not null is from `kmalloc`, by the
-        // type invariants of `Inode`, and what else shares its place in the C object is not set beside it.
-        unsafe {
-            let target = core::mem::replace(&mut *self.link.get(), core::ptr::null_mut());
-            if !target.is_null() {
-                (*self.as_raw()).__bindgen_anon_5.i_link = core::ptr::null_mut();
-                bindings::kfree(target.cast());
-            }
+    /// Checks that the inode has no type yet, or that of `mode`: what goes with a type is not to be taken back.
+    fn check_type(&self, mode: Mode) -> Result {
+        match self.mode().file_type() {
+            Some(it) if mode.file_type() != Some(it) => Err(EINVAL),
+            _ => Ok(()),
         }
     }
 
-    /// Sets type and permissions.
-    pub fn set_mode(&mut self, mode: Mode) -> &mut Self {
-        self.clear_target();
+    /// Sets type and permissions. Fails with `EINVAL` if it has another type already.
+    pub fn set_mode(&mut self, mode: Mode) -> Result<&mut Self> {
+        self.check_type(mode)?;
         // SAFETY: The inode is valid, and nobody else uses it.
         unsafe { (*self.as_raw()).i_mode = mode.bits() };
-        self
+        Ok(self)
     }
 
     /// Sets owner and group, given in the file system's user namespace.
@@ -219,14 +214,19 @@ impl<F: FileSystem> NewInode<F> {
     }
 
     /// Sets type, permissions, owner and group as those of a file the current task creates in
-    /// `dir`.
-    pub fn init_owner(&mut self, idmap: &MntIdmap, dir: &Inode<F>, mode: Mode) -> &mut Self {
-        self.clear_target();
+    /// `dir`. Fails with `EINVAL` if it has another type already.
+    pub fn init_owner(
+        &mut self,
+        idmap: &MntIdmap,
+        dir: &Inode<F>,
+        mode: Mode,
+    ) -> Result<&mut Self> {
+        self.check_type(mode)?;
         // SAFETY: Both inodes are valid, and nobody else uses this one.
         unsafe {
             bindings::inode_init_owner(idmap.as_raw(), self.as_raw(), dir.as_raw(), mode.bits())
         };
-        self
+        Ok(self)
     }
 
     /// Sets the size.
@@ -286,7 +286,7 @@ impl<F: FileSystem> NewInode<F> {
             Some(
                 FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket,
             ) => {
-                self.clear_target();
+                self.check_type(mode)?;
                 // SAFETY: The inode is valid, and nobody else uses it.
                 unsafe {
                     (*self.as_raw()).i_mode = mode.bits();
