@@ -60,5 +60,7 @@ fn delete(inode: &Inode) -> CoreResult {
     }
     orphans::remove(&mut tx, ino)?;
     inodes::free(&mut tx, ino)?;
+    // From here on the number may be given to a new inode, which with its handle open waits until this one is gone:
+    // nothing may wait for a commit, or start another transaction.
     tx.finish().map(|_| ())
 }

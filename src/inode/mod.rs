@@ -298,7 +298,9 @@ impl InodeData {
     }
 
     /// Whether written blocks may be mapped beyond the end of the file, where a crash or an error has left them in the
-    /// middle of cloning a range or of a truncation. Set and cleared with `i_rwsem` held, or before anybody knows the inode.
+    /// middle of cloning a range or of a truncation, or of mapping what a direct write wrote. Set and cleared with
+    /// `i_rwsem` held, or before anybody knows the inode; set also by a direct write that fails, for which whoever clears
+    /// it has waited.
     pub(crate) fn may_reach_beyond(&self) -> bool {
         self.beyond.load(Relaxed)
     }
