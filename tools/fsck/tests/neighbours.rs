@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use common::{put16, put64, u16_at, u32_at, u64_at, Builder, Image, GROUP, SIZE};
 use cowfs_core::inode::FileType;
 use cowfs_core::ondisk::{group, header, inode};
+use cowfs_core::store::Reader;
 use cowfs_core::units::{AgNumber, FsBlock};
 
 /// Extents of a leaf.
@@ -186,6 +187,108 @@ fn freed_inodes_do_not_come_back() {
         assert!(there(n), "{}", names[n]);
     }
     assert!((6..16).all(|n| !there(n)), "{text}");
+}
+
+/// Of a group that had no inodes yet the header is back: what is there now is not what was freed.
+#[test]
+fn inodes_newer_than_their_header_stay() {
+    let b = Builder::new(SIZE as u32, GROUP, 5);
+    let (name, big) = tree(&b, "big", 0);
+    b.write(big, 1000, 1500, false);
+    let then = b.blocks();
+    let geometry = b.store.geometry().clone();
+    let dirs: Vec<_> = (0..12)
+        .map(|n| {
+            let dir = b.create(b.root(), &format!("dir {n}"), FileType::Directory);
+            b.create(dir, "file", FileType::Regular);
+            geometry
+                .locate(geometry.inode_at(dir).unwrap().0)
+                .unwrap()
+                .0
+        })
+        .collect();
+    let image = b.finish(HashMap::from([(name, big)]));
+    let stale = dirs.iter().map(|ag| geometry.group_start(*ag)).find(|at| {
+        let old = then.get(at);
+        old.is_some_and(|old| u32_at(old, group::INODE_BLOCKS) == 0)
+    });
+    let stale = stale.expect("a group that got its first inodes later");
+    image.damage_and_repair(|i| {
+        i.put(stale, &then[&stale]);
+        i.edit(stale, |_| ());
+    });
+}
+
+/// With the journal all that was newest of a group's metadata is gone, but not what it is about.
+#[test]
+fn inodes_newer_than_a_group_without_its_journal_stay() {
+    let b = Builder::new(SIZE as u32, GROUP, 5);
+    let dir = b.create(b.root(), "dir", FileType::Directory);
+    for n in 0..20 {
+        b.create(dir, &format!("old {n}"), FileType::Regular);
+    }
+    let then = b.blocks();
+    for n in 0..20 {
+        b.create(dir, &format!("new {n}"), FileType::Regular);
+    }
+    let image = b.finish(HashMap::from([("dir", dir)]));
+    let blocks = [
+        image.group(0),
+        image.group_tree(0, group::INODE_ROOT),
+        image.group_tree(0, group::FREE_INODE_ROOT),
+    ];
+    image.damage_and_repair(|i| {
+        for at in blocks.iter().filter(|at| then.contains_key(at)) {
+            i.put(*at, &then[at]);
+            i.edit(*at, |_| ());
+        }
+        i.put(i.geometry.journal_start, &[0xff; SIZE]);
+    });
+}
+
+#[test]
+fn two_wrong_separators_do_not_cut_a_sound_node() {
+    let b = Builder::new(SIZE as u32, GROUP, 5);
+    let (name, ino) = tree(&b, "tree", 0);
+    let image = b.finish(HashMap::from([(name, ino)]));
+    image.mark_data();
+    let before = contents(&image, "tree");
+    let root = image.tree("tree");
+    image.damage_and_repair(|i| {
+        let mut bytes = i.block(root);
+        put64(&mut bytes, header::SIZE + 16, 3);
+        put64(&mut bytes, header::SIZE + 32, 5);
+        i.put(root, &bytes);
+    });
+    assert_eq!(contents(&image, "tree"), before);
+}
+
+/// A leaf is right for the file that ends with it, and then is not for the other: nobody has it any more.
+#[test]
+fn what_is_dropped_when_a_node_is_cut_again_is_free() {
+    let b = Builder::new(SIZE as u32, GROUP, 8);
+    let (root, full) = (b.root(), 120 * LEAF);
+    let one = b.create(root, "one", FileType::Regular);
+    for n in 0..5200 {
+        b.write(one, 16 * n, 1, false);
+    }
+    let two = b.create(root, "two", FileType::Regular);
+    b.unmap(one, 16 * (full - LEAF + 1), 16 * (LEAF - 1));
+    b.clone_file(one, two);
+    b.unmap(one, 16 * full, 16 * 1000);
+    let image = b.finish(HashMap::from([("one", one), ("two", two)]));
+    let top = image.tree("two");
+    let leaf = (0..usize::from(u16_at(&image.block(top), header::COUNT)))
+        .map(|n| image.child(top, n))
+        .flat_map(|at| {
+            let count = usize::from(u16_at(&image.block(at), header::COUNT));
+            (0..count).map(move |n| (at, n))
+        })
+        .map(|(at, n)| image.child(at, n))
+        .find(|at| u16_at(&image.block(*at), header::COUNT) == 1)
+        .expect("a leaf of one record");
+    assert_eq!(u64_at(&image.block(leaf), extent(0)), 16 * (full - LEAF));
+    image.damage_and_repair(|i| flip(i, leaf, extent(0) + 2, 0x10));
 }
 
 #[test]

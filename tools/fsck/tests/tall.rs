@@ -124,20 +124,36 @@ fn a_wrong_pointer_above_the_leaves_costs_what_it_pointed_to() {
     }
 }
 
-/// The file that made the nodes is gone, so it is its clone's that are damaged.
-#[test]
-fn an_extent_too_long_costs_no_node_of_a_clone_either() {
+/// What is to be with the file whose nodes its clone shares.
+#[derive(Clone, Copy, PartialEq)]
+enum Maker {
+    Deleted,
+    Orphan,
+    /// Met after its clone.
+    Later,
+}
+
+/// The nodes of a clone are those of another file, which need not be there any more.
+fn an_extent_too_long(maker: Maker) {
     let b = Builder::new(SIZE as u32, GROUP, 8);
     let root = b.root();
+    let early = b.create(root, "early", FileType::Regular);
     let file = b.create(root, "file", FileType::Regular);
     for n in 0..5200 {
         b.write(file, 16 * n, 1, false);
     }
-    let twin = b.create(root, "twin", FileType::Regular);
+    let twin = match maker {
+        Maker::Later => early,
+        _ => b.create(root, "twin", FileType::Regular),
+    };
     b.clone_file(file, twin);
-    b.orphan(root, "file", file);
+    if maker != Maker::Later {
+        b.orphan(root, "file", file);
+    }
     let image = b.finish(HashMap::from([("twin", twin)]));
-    assert_eq!(image.fsck(&["-p"]).0, Some(0));
+    if maker == Maker::Deleted {
+        assert_eq!(image.fsck(&["-p"]).0, Some(0));
+    }
     image.mark_data();
     let before = contents(&image.snapshot());
     let middle = image.child(image.tree("twin"), 1);
@@ -150,6 +166,16 @@ fn an_extent_too_long_costs_no_node_of_a_clone_either() {
     let after = contents(&image.snapshot());
     let kept = |(at, holds): (&u64, &u64)| after[&twin].get(at) == Some(holds);
     assert!(before[&twin].iter().all(kept), "{text}");
+    if maker == Maker::Later {
+        assert!(after[&file] == after[&twin], "{text}");
+    }
+}
+
+#[test]
+fn an_extent_too_long_costs_no_node_of_a_clone_either() {
+    for maker in [Maker::Deleted, Maker::Orphan, Maker::Later] {
+        an_extent_too_long(maker);
+    }
 }
 
 /// A pointer to a node of another level, which is met there before it is met where it belongs.

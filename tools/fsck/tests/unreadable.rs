@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use common::{sample, Image, Lines};
+use common::{sample, u64_at, Image, Lines};
+use cowfs_core::ondisk::{group, header, inode, volume, Geometry, Superblock};
 use cowfs_core::units::FsBlock;
 use cowfs_fsck::{check, repair, RepairError};
 use cowfs_image::device::{self, Device};
@@ -51,11 +52,9 @@ fn a_node_that_cannot_be_read_is_not_taken_for_lost() {
     let image = sample();
     let bad = image.tree("tree");
     let volume = open(&image, bad);
-    assert_eq!(volume.unreadable(), None);
     let mut lines = Lines::default();
     check(&volume, &mut lines).unwrap();
     assert_ne!(lines.wrong, [""; 0]);
-    assert_eq!(volume.unreadable(), Some(bad));
     let done = repair(&volume, &mut lines);
     assert!(matches!(done, Err(RepairError::Unreadable(at)) if at == bad));
 }
@@ -74,13 +73,53 @@ fn a_journal_that_cannot_be_read_is_not_taken_for_lost() {
 }
 
 #[test]
-fn a_summary_that_cannot_be_read_is_made_anew() {
+fn an_orphan_list_that_cannot_be_read_is_not_taken_for_lost() {
     let image = sample();
-    let bad = image.geometry.summary_start;
-    let volume = open(&image, bad);
-    repair(&volume, &mut Lines::default()).unwrap();
-    assert_eq!(volume.unreadable(), Some(bad));
-    let mut left = Lines::default();
-    check(&volume, &mut left).unwrap();
-    assert_eq!(left.wrong, [""; 0]);
+    let root = FsBlock(u64_at(&image.block(Geometry::VOLUME), volume::ORPHAN_ROOT));
+    for bad in [Geometry::VOLUME, root] {
+        let done = repair(&open(&image, bad), &mut Lines::default());
+        assert!(matches!(done, Err(RepairError::Unreadable(at)) if at == bad));
+    }
+}
+
+/// Of some of these it is said that something may be lost, but not for want of what cannot be read.
+#[test]
+fn what_others_tell_is_made_anew() {
+    let image = sample();
+    let trees = [
+        group::INODE_ROOT,
+        group::FREE_INODE_ROOT,
+        group::REFCOUNT_ROOT,
+    ];
+    let nodes = trees.map(|at| image.group_tree(0, at));
+    let backup = Superblock::backups(&image.geometry).next().unwrap();
+    for bad in [image.geometry.summary_start, image.group(0), backup]
+        .into_iter()
+        .chain(nodes)
+    {
+        let volume = open(&image, bad);
+        repair(&volume, &mut Lines::default()).unwrap();
+        let mut left = Lines::default();
+        check(&volume, &mut left).unwrap();
+        left.wrong.retain(|line| !line.starts_with("superblock"));
+        assert_eq!(left.wrong, [""; 0], "{bad}");
+    }
+}
+
+/// One that is lost anyway does not wait for another that is not.
+#[test]
+fn another_loss_is_no_reason_to_wait() {
+    let image = sample();
+    let backup = Superblock::backups(&image.geometry).next().unwrap();
+    // The group's map is damaged, too, and everything in the group looked at; data there cannot be read.
+    let data = FsBlock(u64_at(&image.inode("file"), inode::INLINE + 8));
+    image.edit_inode("deep", |b| b[inode::FORMAT] = 0xff);
+    let map = image.group_tree(0, group::INODE_ROOT);
+    let mut bytes = image.block(map);
+    bytes[header::SIZE] ^= 1;
+    image.put(map, &bytes);
+    for bad in [backup, data] {
+        let volume = open(&image, bad);
+        repair(&volume, &mut Lines::default()).unwrap();
+    }
 }

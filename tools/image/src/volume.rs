@@ -6,7 +6,7 @@
 //! of the block (see [`Replay`]), and before both goes what a repair has [staged](Volume::stage).
 //! [`Volume::write_out`] makes both last.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -81,7 +81,6 @@ pub struct Volume {
     journal: Journal,
     replay: Replay,
     staged: RefCell<BTreeMap<FsBlock, Buf>>,
-    unreadable: Cell<Option<FsBlock>>,
 }
 
 impl Volume {
@@ -136,7 +135,6 @@ impl Volume {
             journal,
             replay,
             staged: RefCell::default(),
-            unreadable: Cell::default(),
         })
     }
 
@@ -167,16 +165,16 @@ impl Volume {
         (&mut self.journal, &mut self.replay)
     }
 
-    /// A block that the device failed to read so far, if there is one; those of the journal count.
-    pub fn unreadable(&self) -> Option<FsBlock> {
-        let of_journal = |error: &JournalError| match error {
+    /// The block of the journal that the device failed to read, if there is one.
+    pub fn unreadable_in_journal(&self) -> Option<FsBlock> {
+        let failed = |error: &JournalError| match error {
             JournalError::Io(block, _) => Some(self.geometry.journal_start.add(u64::from(*block))),
             _ => None,
         };
-        self.unreadable.get().or_else(|| match &self.journal {
-            Journal::Unusable(error) => of_journal(error),
-            _ => self.replay.faults.iter().find_map(of_journal),
-        })
+        match &self.journal {
+            Journal::Unusable(error) => failed(error),
+            _ => self.replay.faults.iter().find_map(failed),
+        }
     }
 
     /// Whether anything is staged.
@@ -213,15 +211,10 @@ impl Volume {
             device: &self.device,
             geometry: &self.geometry,
         };
-        let done = match self.replay.read(&log, at.0, to) {
-            Ok(false) => self.device.read_at(at.0 << self.geometry.block_shift, to),
-            Ok(true) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if done.is_err() {
-            self.unreadable.set(Some(at));
+        if self.replay.read(&log, at.0, to)? {
+            return Ok(());
         }
-        done
+        self.device.read_at(at.0 << self.geometry.block_shift, to)
     }
 
     /// Reads the block `at` whatever it holds.

@@ -71,11 +71,18 @@ impl Visitor for Data {
 impl Repair<'_> {
     /// Claims the data of all regular files.
     pub(super) fn contents(&mut self) -> Result {
-        self.met.clear();
+        let nodes = std::mem::take(&mut self.met);
         self.each_inode("files", S_IFREG, |repair, slot| {
             repair.contents_of(&slot);
             Ok(())
-        })
+        })?;
+        // Where a node was cut again, nobody may have what is below it any more.
+        for (at, met) in nodes {
+            if met.span.is_some() && !self.met.contains_key(&at) {
+                self.usage.release(at);
+            }
+        }
+        Ok(())
     }
 
     /// Calls `f` for each inode of this type, in order.
@@ -112,7 +119,7 @@ impl Repair<'_> {
             let blocks = kept.iter().map(|extent| u64::from(extent.len)).sum();
             (blocks, kept.last().map_or(0, |last| last.end().0))
         } else {
-            match self.prune(&mut data, whole(slot.root())) {
+            match self.prune(&mut data, whole(slot.root(), slot.ino)) {
                 Some(span) => (span.blocks, span.end),
                 None => {
                     self.lost(data.who, format_args!("nothing is left of its contents"));

@@ -325,7 +325,7 @@ impl Repair<'_> {
                     dir: slot.ino,
                     gone: HashSet::new(),
                 };
-                self.prune(&mut nodes, whole(root))
+                self.prune(&mut nodes, whole(root, slot.ino))
             }
             None => None,
         };
@@ -351,7 +351,7 @@ impl Repair<'_> {
             };
             let mut blocks = 0;
             if !slot.root().is_empty() {
-                match repair.prune(&mut contents, whole(slot.root())) {
+                match repair.prune(&mut contents, whole(slot.root(), slot.ino)) {
                     Some(span) => blocks = span.blocks,
                     None => repair.set_root(&slot, Root::EMPTY),
                 }

@@ -70,11 +70,15 @@ impl Visitor for Nodes {
         let Range { from, to } = place.range;
         let fits = from <= first && end <= to;
         let apart = end <= from || to <= first;
-        // What another file made fits, or is that file's still. What this one made may be cut, and what nobody has
-        // any more who made it, unless the pointer is as doubtful.
-        let owner = Ino(buf.u64(header::OWNER));
-        let is_others = owner != self.ino && (!place.trusted || repair.is_file(owner));
-        apart || !fits && is_others
+        // What another file made fits, or is that file's still. What this one made may be cut, and what is below what
+        // the same one made; also what nobody has any more who made it, unless the pointer is as doubtful.
+        let owner = buf.u64(header::OWNER);
+        let is_others = || {
+            owner != self.ino.0
+                && owner != place.owner
+                && (!place.trusted || repair.is_file(Ino(owner)))
+        };
+        apart || !fits && is_others()
     }
 
     fn end(&self, repair: &Repair<'_>, child: FsBlock, level: usize) -> Option<u64> {
@@ -111,13 +115,16 @@ impl Visitor for Nodes {
 }
 
 impl Repair<'_> {
-    /// Whether there is a regular file of this number.
+    /// Whether there is a regular file of this number that is not about to be deleted.
     fn is_file(&self, ino: Ino) -> bool {
         let block = self.geometry.inode_at(ino).map(|(block, _)| block);
         let block = block.filter(|block| self.inode_blocks.contains_key(block));
         block.is_some_and(|block| {
             let mut slots = Slot::all(self, block).into_iter();
-            slots.any(|slot| slot.ino == ino && slot.is_in_use() && slot.kind_bits() == S_IFREG)
+            slots.any(|slot| {
+                let is_file = slot.is_in_use() && slot.kind_bits() == S_IFREG;
+                slot.ino == ino && is_file && slot.u32(inode::LINKS) > 0
+            })
         })
     }
 
@@ -189,7 +196,7 @@ impl Repair<'_> {
         };
         let left = self
             .sound_root(slot, Kind::Extent)
-            .and_then(|root| self.prune(&mut nodes, whole(root)));
+            .and_then(|root| self.prune(&mut nodes, whole(root, slot.ino)));
         self.epoch = self.epoch.max(nodes.epoch);
         if left.is_none() {
             self.lost(who, format_args!("nothing is left of its contents"));
@@ -298,12 +305,13 @@ fn extent_at(n: usize) -> usize {
     inode::INLINE + n * <Extent as cowfs_core::btree::Fixed>::SIZE
 }
 
-/// The place of a whole tree, which is not empty.
-pub(super) fn whole(root: Root) -> Place {
+/// The place of the whole tree of an inode, which is not empty.
+pub(super) fn whole(root: Root, ino: Ino) -> Place {
     Place {
         at: root.block,
         level: usize::from(root.height).saturating_sub(1),
         range: Range::ALL,
         trusted: true,
+        owner: ino.0,
     }
 }

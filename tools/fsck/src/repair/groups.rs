@@ -7,12 +7,12 @@
 //! inode block says that it is one. What a map leaves out without seeming damaged is found by the directories
 //! that lead to it, by the list of orphans, or by the tree of blocks with free inodes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use cowfs_core::block::Block;
 use cowfs_core::btree::node::{self, Branch};
 use cowfs_core::btree::{Array, Root, MAX_HEIGHT};
-use cowfs_core::error::Result;
+use cowfs_core::error::{Error, Result};
 use cowfs_core::ondisk::superblock::has_backup;
 use cowfs_core::ondisk::{group, header, summary, volume, Geometry, Kind};
 use cowfs_core::space::credits::ORPHAN_LEVELS;
@@ -37,6 +37,8 @@ struct Own {
     nodes: Vec<FsBlock>,
     /// All of it can be read.
     sound: bool,
+    /// Nodes that the device failed to read.
+    unread: BTreeSet<FsBlock>,
 }
 
 impl Own {
@@ -46,6 +48,7 @@ impl Own {
             owner,
             nodes: Vec::new(),
             sound: true,
+            unread: BTreeSet::new(),
         }
     }
 
@@ -94,6 +97,7 @@ impl Repair<'_> {
                         }
                     });
                     nodes.append(&mut tree.nodes);
+                    self.group_nodes.append(&mut tree.unread);
                 }
             }
             let len = self.geometry.group_len(ag);
@@ -101,10 +105,13 @@ impl Repair<'_> {
                 |&(block, rest): &(AgBlock, u64)| block.0 == 0 || block.0 >= len || rest != 0;
             let complete = header.is_some() && map.sound && !blocks.iter().any(impossible);
             nodes.append(&mut map.nodes);
+            self.group_nodes.append(&mut map.unread);
             let counted = header
                 .as_ref()
                 .map(|header| header.u32(group::INODE_BLOCKS));
-            if complete && counted == u32::try_from(blocks.len()).ok() {
+            // A group that ever had one keeps a block of inodes: without, the header may be older than that.
+            let agree = !blocks.is_empty() && counted == u32::try_from(blocks.len()).ok();
+            if complete && agree && self.is_journal_whole() {
                 self.settled.insert(ag);
             }
             for (block, _) in blocks {
@@ -165,6 +172,8 @@ impl Repair<'_> {
             Subject::Blocks(at, 1),
             format_args!("inode block missing in the inode map: found all the same"),
         );
+        // All else that the group says may be just as old.
+        self.outdated.extend(self.group_of(at));
         true
     }
 
@@ -333,8 +342,10 @@ impl Repair<'_> {
 
     /// Reads the orphan tree.
     pub(super) fn find_orphans(&mut self) {
-        let Ok(buf) = self.overlay.read(Geometry::VOLUME, Kind::Volume) else {
-            return;
+        let buf = match self.overlay.read(Geometry::VOLUME, Kind::Volume) {
+            Ok(buf) => buf,
+            Err(Error::Io(at)) => return self.orphans_are_lost(at),
+            Err(_) => return,
         };
         self.epoch = Some(buf.u64(volume::EPOCH))
             .filter(|epoch| *epoch < NEVER)
@@ -356,6 +367,18 @@ impl Repair<'_> {
         let low = u32::from(root.height) <= ORPHAN_LEVELS;
         self.orphans_sound = tree.sound && low && begins_well && !reserved;
         self.orphan_nodes = tree.nodes;
+        if let Some(at) = tree.unread.first() {
+            self.orphans_are_lost(*at);
+        }
+    }
+
+    /// The orphan list is not known yet, for want of block `at`.
+    fn orphans_are_lost(&mut self, at: FsBlock) {
+        self.unread.borrow_mut().insert(at);
+        self.lost(
+            Subject::Volume,
+            format_args!("list of orphans: block {at} cannot be read: dropped"),
+        );
     }
 
     /// Walks over one of the trees that no inode has; nodes that cannot be read are left out.
@@ -373,6 +396,9 @@ impl Repair<'_> {
         let mut met = HashSet::new();
         while let Some((at, level, from, to)) = todo.pop() {
             let read = self.overlay.read(at, tree.kind);
+            if matches!(read, Err(Error::Io(_))) {
+                tree.unread.insert(at);
+            }
             let sound = read.ok().filter(|buf| {
                 node::level(buf) == level
                     && buf.u64(header::OWNER) == tree.owner

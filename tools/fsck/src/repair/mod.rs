@@ -50,6 +50,7 @@ mod slot;
 mod tree;
 mod types;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
@@ -104,6 +105,8 @@ struct Repair<'a> {
     used: BTreeSet<AgNumber>,
     /// Those of them whose inode map agrees with the header on how many blocks of inodes there are.
     settled: BTreeSet<AgNumber>,
+    /// Groups that agree with themselves, but not with others.
+    outdated: BTreeSet<AgNumber>,
     /// Blocks of inodes, each with its number of free slots once that is known.
     inode_blocks: BTreeMap<FsBlock, u32>,
     inodes: Inodes,
@@ -122,6 +125,10 @@ struct Repair<'a> {
     epoch: u64,
     /// Whether there was a loss.
     loses: bool,
+    /// Blocks that the device failed to read, where they may have been what nothing else tells.
+    unread: RefCell<BTreeSet<FsBlock>>,
+    /// Those of them that are nodes of the groups' own trees.
+    group_nodes: BTreeSet<FsBlock>,
 }
 
 /// Repairs the volume as far as it can be; what is to change is staged in it. The caller checks it
@@ -139,11 +146,12 @@ pub fn repair(volume: &Volume, out: &mut dyn Findings) -> std::result::Result<()
     repair.contents()?;
     repair.marks()?;
     repair.directories()?;
+    let missing = repair.missing();
     repair.rebuild()?;
     repair.enter_strays()?;
     repair.links()?;
     repair.reclaim()?;
-    if let (true, Some(at)) = (repair.loses, volume.unreadable()) {
+    if let (true, Some(at)) = (repair.loses, missing) {
         return Err(RepairError::Unreadable(at));
     }
     repair.overlay.stage();
@@ -174,6 +182,7 @@ impl<'a> Repair<'a> {
             trees: Usage::new(&geometry),
             used: BTreeSet::new(),
             settled: BTreeSet::new(),
+            outdated: BTreeSet::new(),
             inode_blocks: BTreeMap::new(),
             inodes: Inodes::new(&geometry),
             met: HashMap::new(),
@@ -185,6 +194,8 @@ impl<'a> Repair<'a> {
             orphan_nodes: Vec::new(),
             epoch: 0,
             loses: false,
+            unread: RefCell::default(),
+            group_nodes: BTreeSet::new(),
             geometry,
         }
     }
@@ -222,6 +233,20 @@ impl<'a> Repair<'a> {
                 format_args!("replayed as far as it is sound; the rest of it is lost"),
             );
         }
+    }
+
+    /// A block that could not be read and may have held what is lost now: nobody has it, not even for data.
+    fn missing(&self) -> Option<FsBlock> {
+        let unread = self.unread.borrow();
+        let is_told = |at| self.usage.is_claimed(at) || self.group_nodes.contains(&at);
+        let missing = unread.iter().find(|at| !is_told(**at));
+        self.volume.unreadable_in_journal().or(missing.copied())
+    }
+
+    /// Whether the journal tells all it ever held, so that no block is older than others say.
+    fn is_journal_whole(&self) -> bool {
+        let is_one = !matches!(self.volume.journal(), Journal::Unusable(_));
+        is_one && self.volume.replay().faults.is_empty()
     }
 
     /// The number of a group's block `at`, if it is in one.

@@ -102,7 +102,8 @@ impl Repair<'_> {
                 groups: BTreeSet::new(),
             };
             check(self.volume, &mut wrong)?;
-            let groups = wrong.groups;
+            let mut groups = wrong.groups;
+            groups.append(&mut self.outdated);
             if groups.is_empty() {
                 break;
             }

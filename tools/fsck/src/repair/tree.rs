@@ -26,6 +26,7 @@
 use cowfs_core::block::Block;
 use cowfs_core::btree::node::{self, Branch};
 use cowfs_core::btree::{Array, Fixed, Layout, Record};
+use cowfs_core::error::Error;
 use cowfs_core::ondisk::{header, Kind};
 use cowfs_core::store::{Reader, Transaction};
 use cowfs_core::units::FsBlock;
@@ -108,6 +109,8 @@ pub struct Place {
     pub range: Range,
     /// What points there has a right checksum.
     pub trusted: bool,
+    /// The owner of what points there.
+    pub owner: u64,
 }
 
 impl Repair<'_> {
@@ -117,7 +120,15 @@ impl Repair<'_> {
         if let Ok(buf) = self.overlay.read(at, kind) {
             return Some((buf, true));
         }
-        let buf = self.overlay.read_any(at).ok()?;
+        let buf = match self.overlay.read_any(at) {
+            Ok(buf) => buf,
+            Err(error) => {
+                if matches!(error, Error::Io(_)) {
+                    self.unread.borrow_mut().insert(at);
+                }
+                return None;
+            }
+        };
         let mut uuid = [0; 16];
         buf.load(header::UUID, &mut uuid);
         let same = buf.u32(header::MAGIC) == kind.magic()
@@ -152,7 +163,7 @@ impl Repair<'_> {
                 if begins && span.end <= range.to {
                     return Some(span);
                 }
-                if !begins || span.sound || span.first >= range.to {
+                if !begins || span.sound || !place.trusted || span.first >= range.to {
                     self.lost(
                         who,
                         format_args!("{name} {at}: belongs in another place: removed"),
@@ -239,7 +250,10 @@ impl Repair<'_> {
             let from = span.map_or(range.from, |span| span.end);
             let to = branches.get(n + 1).map_or(range.to, |next| {
                 let above = if n == 0 { from } else { branch.key };
-                let below = branches.get(n + 2).map_or(range.to, |branch| branch.key);
+                let below = branches.get(n + 2).map_or(range.to, |last| match sound {
+                    true => last.key,
+                    false => last.key.max(self.begin::<V>(last, level - 1)),
+                });
                 let begin = self.begin::<V>(next, level - 1);
                 let is_inside = || {
                     let end = visitor.end(self, branch.child, level - 1);
@@ -258,6 +272,7 @@ impl Repair<'_> {
                     to: to.max(from).min(range.to),
                 },
                 trusted: sound,
+                owner: buf.u64(header::OWNER),
             };
             let Some(below) = self.prune(visitor, child) else {
                 continue;

@@ -329,3 +329,39 @@ fn records_that_overlap_are_an_error() {
     let what = "overlapping reference count records";
     assert_eq!(done.map(|_| ()), Err(Error::Corrupt(leaf, what)));
 }
+
+/// The rest of such a record would be entered under a key of the next leaf; and one without blocks lies beside another
+/// of the same key.
+#[test]
+fn records_beyond_their_leaf_or_of_no_length_are_an_error() {
+    let store = volume(1024, 1024, 1, 0);
+    let blocks = fill(&store);
+    for pair in blocks.chunks(2).take(150) {
+        store.run(|tx| refcount::share(tx, pair[0], 1)).unwrap();
+    }
+    let root = {
+        let header = store
+            .read(store.geometry().group_start(AgNumber(0)), Kind::Group)
+            .unwrap();
+        FsBlock(header.u64(group::REFCOUNT_ROOT))
+    };
+    let node = store.read(root, Kind::Refcount).unwrap();
+    assert!(node.u16(header::LEVEL) == 1 && node.u16(header::COUNT) > 1);
+    // The first child's last record, whose first block is a key of 8 bytes.
+    let leaf = FsBlock(node.u64(header::SIZE + 8));
+    let (at, first) = {
+        let buf = store.read(leaf, Kind::Refcount).unwrap();
+        let at = header::SIZE + 16 * (usize::from(buf.u16(header::COUNT)) - 1);
+        (at, buf.u64(at))
+    };
+    let first = store.geometry().group_start(AgNumber(0)).add(first);
+    for len in [0, 100] {
+        store.with_bytes(leaf, |bytes| {
+            bytes[at + 8] = len;
+            header::seal(bytes);
+        });
+        let done = store.run(|tx| refcount::share(tx, first, 30));
+        let what = "overlapping reference count records";
+        assert_eq!(done.map(|_| ()), Err(Error::Corrupt(root, what)), "{len}");
+    }
+}
