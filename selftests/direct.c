@@ -238,6 +238,22 @@ TEST_F(fs, cut_by_a_limit)
 		free(buf);
 		close(fd);
 	}
+	if (is_cowfs()) {
+		char *buf = aligned(1024);
+
+		/* Inside a sector, even. */
+		low.rlim_cur = 700;
+		fd = open("f", O_RDWR | O_DIRECT);
+		ASSERT_OK(fd);
+		fill(buf, 1024, 3, 0);
+		ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &low));
+		EXPECT_EQ(700, pwrite(fd, buf, 1024, 0));
+		ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &old));
+		EXPECT_TRUE(holds(fd, 3, 0, 700));
+		EXPECT_TRUE(holds(fd, 2, 700, most - 700));
+		free(buf);
+		close(fd);
+	}
 }
 
 TEST_F(fs, bad_memory)

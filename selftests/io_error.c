@@ -43,6 +43,31 @@ static int forget_all(void)
 	return done;
 }
 
+/* A file "f", and beside it one whose inode is in the same block. */
+static int with_neighbour(off_t blk)
+{
+	for (int i = 0; i < 20; i++) {
+		int fd = open("f", O_CREAT | O_EXCL | O_RDWR, 0644);
+		struct stat f, beside;
+		char name[32];
+
+		if (fd < 0 || close(open("beside", O_CREAT | O_EXCL | O_RDWR, 0644)) ||
+		    fstat(fd, &f) || stat("beside", &beside))
+			return -1;
+		/* Slots of 256 bytes each are counted from the start of the volume. */
+		if (!is_cowfs() || (off_t)f.st_ino / (blk / 256) == (off_t)beside.st_ino / (blk / 256))
+			return fd;
+		close(fd);
+		snprintf(name, sizeof(name), "f%d", i);
+		if (rename("f", name))
+			return -1;
+		snprintf(name, sizeof(name), "beside%d", i);
+		if (rename("beside", name))
+			return -1;
+	}
+	return -1;
+}
+
 static int64_t free_bytes(void)
 {
 	struct statvfs st;
@@ -137,11 +162,12 @@ TEST_F(fs, metadata_of_a_write_that_makes_the_file_longer)
 TEST_F(fs, metadata_of_a_write_in_the_middle)
 {
 	const off_t b = self->blk;
-	int fd = open("f", O_CREAT | O_RDWR | O_DIRECT, 0644);
+	int fd;
 
 	if (!is_cowfs())
 		SKIP(return, "where what is kept is cowfs's own");
-	ASSERT_OK(close(open("beside", O_CREAT | O_RDWR, 0644)));
+	ASSERT_OK(close(with_neighbour(b)));
+	fd = open("f", O_RDWR | O_DIRECT);
 	ASSERT_OK(put(fd, 1, 0, b));
 	ASSERT_OK(fsync(fd));
 	ASSERT_EQ(0, forget_all());
@@ -165,13 +191,18 @@ TEST_F(fs, metadata_of_a_write_in_the_middle)
 			"mount -t $FSTYP /dev/mapper/scratch $TEST_DIR"));
 }
 
-/* What maps the file cannot be read: it is cut in memory, so that is what later writes are part of. */
-TEST_F(fs, metadata_of_a_truncation)
-{
-	const off_t b = self->blk;
-	int fd = open("f", O_CREAT | O_RDWR, 0644);
+enum then { WRITTEN, SYNCED, DATA_SYNCED, OUT_OF_MEMORY };
 
-	ASSERT_OK(close(open("beside", O_CREAT | O_RDWR, 0644)));
+/*
+ * What maps the file cannot be read: it is cut in memory, so that is what is to be had
+ * whatever comes then.
+ */
+static void truncation(struct __test_metadata *_metadata, off_t b, enum then then)
+{
+	int fd = with_neighbour(b);
+	off_t size;
+
+	ASSERT_OK(fd);
 	for (int i = 0; i < 100; i++)
 		ASSERT_OK(put(fd, 1, 2 * i * b, b));
 	ASSERT_OK(fsync(fd));
@@ -181,19 +212,43 @@ TEST_F(fs, metadata_of_a_truncation)
 	ASSERT_EQ(0, failing_reads());
 	EXPECT_ERRNO(EIO, ftruncate(fd, 0));
 	ASSERT_EQ(0, healthy());
-	ASSERT_OK(put(fd, 2, 0, 100));
-	ASSERT_OK(fsync(fd));
-	const off_t size = size_of(fd);
-
-	close(fd);
-	ASSERT_EQ(0, power_cycle("rw"));
-	fd = open("f", O_RDONLY);
-	EXPECT_EQ(size, size_of(fd));
+	size = size_of(fd);
 	if (is_cowfs())
-		EXPECT_EQ(100, size);
-	EXPECT_TRUE(holds_by_all_ways("f", 2, 0, 100));
+		EXPECT_EQ(0, size);
+	if (then == WRITTEN) {
+		ASSERT_OK(put(fd, 2, 0, 100));
+		size = size_of(fd);
+	}
+	switch (then) {
+	case WRITTEN:
+	case SYNCED:
+		ASSERT_OK(fsync(fd));
+		break;
+	case DATA_SYNCED:
+		ASSERT_OK(fdatasync(fd));
+		break;
+	case OUT_OF_MEMORY:
+		sync();
+	}
+	close(fd);
+	if (then == OUT_OF_MEMORY)
+		drop_caches();
+	else
+		ASSERT_EQ(0, power_cycle("rw"));
+	fd = open("f", O_RDWR);
+	EXPECT_EQ(size, size_of(fd));
+	if (then == WRITTEN)
+		EXPECT_TRUE(holds_by_all_ways("f", 2, 0, 100));
+	/* What was left beyond the end does not come back. */
+	ASSERT_OK(ftruncate(fd, 200 * b));
+	EXPECT_TRUE(holds_zeros(fd, size, 200 * b - size));
 	close(fd);
 }
+
+TEST_F(fs, metadata_of_a_truncation_and_a_write) { truncation(_metadata, self->blk, WRITTEN); }
+TEST_F(fs, metadata_of_a_truncation) { truncation(_metadata, self->blk, SYNCED); }
+TEST_F(fs, metadata_of_a_truncation_and_fdatasync) { truncation(_metadata, self->blk, DATA_SYNCED); }
+TEST_F(fs, metadata_of_a_truncation_out_of_memory) { truncation(_metadata, self->blk, OUT_OF_MEMORY); }
 
 TEST_F(fs, metadata_of_a_write_to_staged_blocks)
 {

@@ -141,7 +141,11 @@ impl FileSystem for Cowfs {
             volume.opening.store(true, Relaxed);
             let done = orphan::reclaim_all(sb);
             volume.opening.store(false, Relaxed);
-            done?;
+            if let Err(e) = done {
+                // As below. What cannot be emptied is replayed by the next mount.
+                let _ = empty_journal(volume);
+                return Err(e);
+            }
             if volume.is_shut_down() {
                 return Err(EROFS);
             }
@@ -149,7 +153,8 @@ impl FileSystem for Cowfs {
         // What was stopped has nothing left that could be written.
         if change.to_read_only() && !volume.is_shut_down() {
             sync(sb, true)?;
-            empty_journal(volume)?;
+            // What cannot be written home, though it is committed, is no reason not to become read-only.
+            let _ = empty_journal(volume);
         }
         if volume.options.set(options) {
             reclaim::rearm(sb);

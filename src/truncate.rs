@@ -61,12 +61,9 @@ pub(crate) fn set_size(inode: Locked<'_, Cowfs>, size: i64) -> Result {
         return log_size(inode, size).map_err(|e| error::report(sb, e));
     }
     cut(inode, size).map_err(|e| {
-        let data = inode.data();
-        data.set_reaches_beyond(true);
-        // Pages beyond are gone: the file ends there whatever the disk has, which is told when the inode is next
-        // logged.
-        data.set_disk_size(&mut data.map_mut(), size.max(0) as u64);
+        inode.data().set_reaches_beyond(true);
         inode.touch_mtime();
+        log_later(inode, size);
         error::report(sb, e)
     })?;
     if zeroed && size < old {
@@ -123,8 +120,20 @@ fn has_beyond(view: &View<'_>, file: &File, size: i64) -> CoreResult<bool> {
     Ok(file.cow.next(from).is_some() || found.extent.is_some() || found.len < rest)
 }
 
-/// Logs that the file ends at byte `size`, which is no less than before.
+/// The file ends at byte `size` in memory, with its pages cut or zeroed, but the disk could not be told: that is left to
+/// when the inode is next written.
+fn log_later(inode: &Inode, size: i64) {
+    let data = inode.data();
+    data.set_disk_size(&mut data.map_mut(), size.max(0) as u64);
+    inode.mark_dirty_datasync();
+}
+
+/// Logs that the file ends at byte `size`, which is no less than before, as it does in memory.
 pub(crate) fn log_size(inode: &Inode, size: i64) -> CoreResult {
+    try_log_size(inode, size).inspect_err(|_| log_later(inode, size))
+}
+
+fn try_log_size(inode: &Inode, size: i64) -> CoreResult {
     let view = View::new(inode.sb());
     let _block = log::hold(&view, inode)?;
     let mut tx = Tx::start(view, log::CREDITS, view.volume().space.kept(0))?;
@@ -146,7 +155,10 @@ fn cut(inode: &Inode, size: i64) -> CoreResult {
         let beyond = FileRange::new(from, u64::MAX - from.0);
         cow::cancel(inode, &mut map, beyond)?;
         let file = map.file_ref().map_err(|_| Error::Invalid)?;
-        size < inode.data().disk_size() && has_beyond(&view, file, size as i64)?
+        // After an earlier attempt the disk may have the size already, or is to be told it later.
+        let data = inode.data();
+        (size < data.disk_size() || data.may_reach_beyond())
+            && has_beyond(&view, file, size as i64)?
     };
     {
         let _block = log::hold(&view, inode)?;

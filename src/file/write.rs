@@ -175,8 +175,8 @@ fn direct(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -> Res
     dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::FSBLOCK_ALIGNED, 0)
 }
 
-/// Checks that a write is one of whole blocks still: appending moved it to the end of the file, and a limit may have cut
-/// it. Fails with `ENOTBLK` if not, or with `EAGAIN` if that would block and must not.
+/// Checks that a write is one of whole blocks, or sectors, still: appending moved it to the end of the file, and a limit
+/// may have cut it. Fails with `ENOTBLK` if not, or with `EAGAIN` if that would block and must not.
 fn check_whole(iocb: &Kiocb<'_, Cowfs>, iter: &IovIter, block: u64) -> Result {
     let bits = iocb.pos() as u64 | iter.count() as u64;
     match bits & (block - 1) {
@@ -219,6 +219,8 @@ fn direct_part(iocb: &mut Kiocb<'_, Cowfs>, iter: &mut IovIter, inode: &Inode) -
     if iocb.check_write(inode, iter)?.is_none() {
         return Ok(0);
     }
+    let sector = View::new(inode.sb()).volume().device.logical_block_size();
+    check_whole(iocb, iter, sector.into())?;
     iocb.modified()?;
     match dio::rw::<DirectWrite, Done>(iocb, iter, dio::Flags::OVERWRITE_ONLY, 0) {
         Err(e) if e == EAGAIN && !nowait => Err(ENOTBLK),

@@ -9,9 +9,10 @@
 use crate::buffer::Buffer;
 use crate::error;
 use crate::inode::{read, Contents, Map};
+use crate::libcowfs::block::Block;
 use crate::libcowfs::error::Result as CoreResult;
 use crate::libcowfs::inode::{Core, Time};
-use crate::libcowfs::ondisk::inode::Format;
+use crate::libcowfs::ondisk::inode::{Format, SIZE_BYTES};
 use crate::libcowfs::space::inodes;
 use crate::libcowfs::store::{Reader, Transaction};
 use crate::libcowfs::units::Ino;
@@ -70,6 +71,8 @@ pub(crate) fn log(tx: &mut Tx<'_>, inode: &Inode, map: &mut Map, data: bool) -> 
         cow_extent_size: map.cow_extent_size,
         parent: map.parent,
     };
+    // The size may have changed without, see `truncate`.
+    let data = data || buf.u64(at + SIZE_BYTES) != core.size;
     core.store(&buf, at);
     match &mut map.contents {
         Contents::File(file) => {

@@ -124,14 +124,17 @@ fn find<R: Reader>(
     if let Some(to) = cursor.bounds().1 {
         end = end.min(u32::try_from(to).unwrap_or(u32::MAX));
     }
-    let covering = cursor.get().filter(|record| record.end() > first.0);
     let next = cursor.record(cursor.index()).map(|next| next.first.0);
+    // In the next leaf, there may be one right behind this one's range.
+    let limit = next.map(u64::from).or(cursor.bounds().1);
+    let before = cursor.get();
+    if before.is_some_and(|it| it.len == 0 || limit.is_some_and(|to| u64::from(it.end()) > to)) {
+        return Err(bad(state, "overlapping reference count records"));
+    }
+    let covering = before.filter(|record| record.end() > first.0);
     if let Some(record) = covering {
         if record.count < 2 {
             return Err(bad(state, "reference count below two in the tree"));
-        }
-        if next.is_some_and(|next| record.end() > next) {
-            return Err(bad(state, "overlapping reference count records"));
         }
         end = end.min(record.end());
     } else if let Some(next) = next {
