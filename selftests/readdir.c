@@ -141,67 +141,6 @@ TEST_F(fs, positions_lead_back)
 	closedir(dir);
 }
 
-#ifdef __x86_64__
-/* A system call of a program of 32 bits. Pointers have 32 bits, too. */
-static long compat_call(long number, long a, long b, long c)
-{
-	long ret;
-
-	__asm__ volatile("int $0x80"
-			 : "=a"(ret)
-			 : "a"(number), "b"(a), "c"(b), "d"(c)
-			 : "memory", "r8", "r9", "r10", "r11");
-	return (int)ret;
-}
-
-enum { COMPAT_LSEEK = 19, COMPAT_GETDENTS = 141, SHORT = 600 };
-
-struct compat_dirent {
-	uint32_t ino;
-	uint32_t next;
-	uint16_t size;
-	char name[];
-};
-
-/* Without 64 bits for a position one can go on from it all the same. */
-TEST_F(fs, positions_of_32_bits_lead_back)
-{
-	char *buf = mmap(NULL, SHORT, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	int fd = open(".", O_RDONLY | O_DIRECTORY), n = 0, seen[300] = {};
-	uint32_t position[310];
-	int names[310];
-	long len;
-
-	ASSERT_NE(MAP_FAILED, (void *)buf);
-	for (int i = 0; i < 300; i++)
-		ASSERT_OK(touch("f%d", i));
-	while ((len = compat_call(COMPAT_GETDENTS, fd, (long)buf, SHORT)) > 0) {
-		for (long at = 0; at < len;) {
-			struct compat_dirent *entry = (void *)(buf + at);
-
-			ASSERT_LT(n, (int)ARRAY_SIZE(names));
-			names[n] = number(entry->name);
-			position[n++] = entry->next;
-			if (names[n - 1] >= 0)
-				seen[names[n - 1]]++;
-			at += entry->size;
-		}
-	}
-	EXPECT_EQ(0, len);
-	ASSERT_EQ(302, n);
-	for (int i = 0; i < 300; i++)
-		EXPECT_EQ(1, seen[i]);
-	for (int i = 2; i < n - 1; i += 7) {
-		EXPECT_EQ((int)position[i], compat_call(COMPAT_LSEEK, fd, position[i], SEEK_SET));
-		ASSERT_LT(0, compat_call(COMPAT_GETDENTS, fd, (long)buf, SHORT));
-		EXPECT_EQ(names[i + 1], number(((struct compat_dirent *)buf)->name));
-	}
-	munmap(buf, SHORT);
-	close(fd);
-}
-#endif
-
 TEST_F(fs, changes_while_reading)
 {
 	enum { N = 2000 };

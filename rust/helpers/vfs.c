@@ -2,7 +2,6 @@
 /* Inline functions and macros of the VFS. */
 
 #include <linux/backing-dev.h>
-#include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/mm.h>
@@ -50,13 +49,6 @@ __rust_helper void rust_helper_inodes_wait(atomic_long_t *count)
 {
 	/* All they did comes before what the caller frees now. */
 	wait_var_event(count, !atomic_long_read_acquire(count));
-}
-
-/* Is a system call under way whose file offsets may have 32 bits? */
-
-__rust_helper bool rust_helper_is_32bit_api(void)
-{
-	return BITS_PER_LONG == 32 || in_compat_syscall();
 }
 
 /* inode */

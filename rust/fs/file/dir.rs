@@ -87,12 +87,6 @@ impl<'a, F: FileSystem> DirContext<'a, F> {
         self.context.pos = pos;
     }
 
-    /// Whether who reads may know positions of 32 bits only, with sign: larger ones are cut off.
-    pub fn has_short_positions() -> bool {
-        // SAFETY: No requirements.
-        unsafe { bindings::is_32bit_api() }
-    }
-
     /// Emits `.` and `..`, at positions 0 and 1. Returns whether there is room for more; the
     /// position is 2 then, if it was less.
     #[must_use]
