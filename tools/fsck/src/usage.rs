@@ -80,6 +80,15 @@ impl Usage {
         group.is_some_and(|group| group.used.has(block.0))
     }
 
+    /// Whether block `at` is claimed as data.
+    pub fn is_data(&self, at: FsBlock) -> bool {
+        let place = self.geometry.locate(at);
+        place.is_some_and(|(ag, block)| {
+            let group = self.groups.get(&ag);
+            group.is_some_and(|group| group.data.has(block.0))
+        })
+    }
+
     /// Which of the 64 blocks from block `64 * index` of group `ag` on are claimed.
     pub fn used_word(&self, ag: AgNumber, index: usize) -> u64 {
         let group = self.groups.get(&ag);

@@ -263,6 +263,24 @@ fn two_wrong_separators_do_not_cut_a_sound_node() {
     assert_eq!(contents(&image, "tree"), before);
 }
 
+#[test]
+fn the_separator_of_what_is_lost_does_not_cut_a_sound_node() {
+    let b = Builder::new(SIZE as u32, GROUP, 5);
+    let (name, ino) = tree(&b, "tree", 0);
+    let image = b.finish(HashMap::from([(name, ino)]));
+    image.mark_data();
+    let mut expected = contents(&image, "tree");
+    let (root, nowhere) = (image.tree("tree"), image.geometry.blocks - 1);
+    image.damage_and_repair(|i| {
+        let mut bytes = i.block(root);
+        put64(&mut bytes, header::SIZE + 16, 40);
+        put64(&mut bytes, header::SIZE + 16 + 8, nowhere);
+        i.put(root, &bytes);
+    });
+    expected.retain(|at, _| *at < 2 * LEAF || *at >= 4 * LEAF);
+    assert_eq!(contents(&image, "tree"), expected);
+}
+
 /// A leaf is right for the file that ends with it, and then is not for the other: nobody has it any more.
 #[test]
 fn what_is_dropped_when_a_node_is_cut_again_is_free() {

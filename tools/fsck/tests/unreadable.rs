@@ -82,6 +82,17 @@ fn an_orphan_list_that_cannot_be_read_is_not_taken_for_lost() {
     }
 }
 
+/// Neither the root directory, which is made anew where there is none, nor what its group has freed.
+#[test]
+fn neither_the_root_nor_a_bitmap_is_taken_for_lost() {
+    let image = sample();
+    let (root, _) = image.geometry.inode_at(image.geometry.root).unwrap();
+    for bad in [root, image.group(0)] {
+        let done = repair(&open(&image, bad), &mut Lines::default());
+        assert!(matches!(done, Err(RepairError::Unreadable(at)) if at == bad));
+    }
+}
+
 /// Of some of these it is said that something may be lost, but not for want of what cannot be read.
 #[test]
 fn what_others_tell_is_made_anew() {
@@ -93,7 +104,7 @@ fn what_others_tell_is_made_anew() {
     ];
     let nodes = trees.map(|at| image.group_tree(0, at));
     let backup = Superblock::backups(&image.geometry).next().unwrap();
-    for bad in [image.geometry.summary_start, image.group(0), backup]
+    for bad in [image.geometry.summary_start, backup]
         .into_iter()
         .chain(nodes)
     {

@@ -97,7 +97,7 @@ impl Repair<'_> {
                         }
                     });
                     nodes.append(&mut tree.nodes);
-                    self.group_nodes.append(&mut tree.unread);
+                    self.note_unread(&mut tree);
                 }
             }
             let len = self.geometry.group_len(ag);
@@ -105,7 +105,7 @@ impl Repair<'_> {
                 |&(block, rest): &(AgBlock, u64)| block.0 == 0 || block.0 >= len || rest != 0;
             let complete = header.is_some() && map.sound && !blocks.iter().any(impossible);
             nodes.append(&mut map.nodes);
-            self.group_nodes.append(&mut map.unread);
+            self.note_unread(&mut map);
             let counted = header
                 .as_ref()
                 .map(|header| header.u32(group::INODE_BLOCKS));
@@ -153,6 +153,17 @@ impl Repair<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What could not be read of a group's own tree is known to be that, unless what points there may be older than
+    /// that.
+    fn note_unread(&mut self, tree: &mut Own) {
+        let nodes = std::mem::take(&mut tree.unread);
+        if self.is_journal_whole() {
+            self.group_nodes.extend(nodes);
+        } else {
+            self.unread.borrow_mut().extend(nodes);
+        }
     }
 
     /// Adds a block that something takes for one of inodes, if it is one; false if not, or if that is
@@ -220,9 +231,12 @@ impl Repair<'_> {
 
     /// The header of a group, if it is sound.
     pub(super) fn group_header(&self, ag: AgNumber) -> Option<Buf> {
-        let header = self
-            .overlay
-            .read(self.geometry.group_start(ag), Kind::Group);
+        let at = self.geometry.group_start(ag);
+        let header = self.overlay.read(at, Kind::Group);
+        if matches!(header, Err(Error::Io(_))) {
+            // Only its bitmap tells what was freed from what is in use.
+            self.unread.borrow_mut().insert(at);
+        }
         header
             .ok()
             .filter(|header| header.u64(header::OWNER) == u64::from(ag.0))

@@ -235,10 +235,10 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// A block that could not be read and may have held what is lost now: nobody has it, not even for data.
+    /// A block that could not be read and may have held what is lost now: it is neither data nor told by others.
     fn missing(&self) -> Option<FsBlock> {
         let unread = self.unread.borrow();
-        let is_told = |at| self.usage.is_claimed(at) || self.group_nodes.contains(&at);
+        let is_told = |at| self.usage.is_data(at) || self.group_nodes.contains(&at);
         let missing = unread.iter().find(|at| !is_told(**at));
         self.volume.unreadable_in_journal().or(missing.copied())
     }

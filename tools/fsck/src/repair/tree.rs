@@ -239,22 +239,35 @@ impl Repair<'_> {
             false => {
                 let mut begin = old.clone();
                 for branch in &mut begin {
-                    branch.key = self.begin::<V>(branch, level - 1);
+                    if let Some(key) = self.begin::<V>(branch, level - 1) {
+                        branch.key = key;
+                    }
                 }
                 self.believed(&begin, false)
+            }
+        };
+        // Of a damaged node no separator is to be believed by itself: what counts is before what can be read.
+        let counts: Vec<&Branch> = match sound {
+            true => branches.iter().collect(),
+            false => {
+                let all = branches.iter();
+                all.filter(|branch| self.begin::<V>(branch, level - 1).is_some())
+                    .collect()
             }
         };
         let mut kept: Vec<Branch> = Vec::with_capacity(branches.len());
         let mut span: Option<Span> = None;
         for (n, mut branch) in branches.iter().copied().enumerate() {
             let from = span.map_or(range.from, |span| span.end);
-            let to = branches.get(n + 1).map_or(range.to, |next| {
+            let after = counts.partition_point(|it| it.key <= branch.key);
+            let to = counts.get(after).map_or(range.to, |next| {
                 let above = if n == 0 { from } else { branch.key };
-                let below = branches.get(n + 2).map_or(range.to, |last| match sound {
+                let begin = |of: &Branch| self.begin::<V>(of, level - 1).unwrap_or(of.key);
+                let below = counts.get(after + 1).map_or(range.to, |last| match sound {
                     true => last.key,
-                    false => last.key.max(self.begin::<V>(last, level - 1)),
+                    false => last.key.max(begin(last)),
                 });
-                let begin = self.begin::<V>(next, level - 1);
+                let begin = begin(next);
                 let is_inside = || {
                     let end = visitor.end(self, branch.child, level - 1);
                     end.is_some_and(|end| begin < end && end <= next.key)
@@ -309,15 +322,16 @@ impl Repair<'_> {
             .collect()
     }
 
-    /// Where the keys below a branch begin: with the first record there, if that can be read.
-    fn begin<V: Visitor>(&self, branch: &Branch, level: usize) -> u64 {
-        let child = self.overlay.read(branch.child, V::KIND);
-        match child {
-            Ok(buf) if node::level(&buf) != level || node::count(&buf) == 0 => branch.key,
-            Ok(buf) if level > 0 => self.begin::<V>(&Array::get(&buf, 0), level - 1),
-            Ok(buf) => first_key(&buf, V::KIND),
-            Err(_) => branch.key,
+    /// Where the keys below a branch begin: with the first record there, or else where the node says that can be read.
+    /// `None` if not even the child can be read.
+    fn begin<V: Visitor>(&self, branch: &Branch, level: usize) -> Option<u64> {
+        let child = self.overlay.read(branch.child, V::KIND).ok();
+        let buf = child.filter(|buf| node::level(buf) == level && node::count(buf) > 0)?;
+        if level == 0 {
+            return Some(first_key(&buf, V::KIND));
         }
+        let first: Branch = Array::get(&buf, 0);
+        Some(self.begin::<V>(&first, level - 1).unwrap_or(first.key))
     }
 
     /// Has a block written again, with a right checksum if nothing else.
