@@ -103,5 +103,11 @@ pub(crate) fn write(inode: &Inode) -> Result {
         done?;
         tx.finish().map(|_| ())
     };
-    run().map_err(|e| error::report(sb, e))
+    run().map_err(|e| {
+        // The VFS takes it for written. Once nothing can be any more, there is nothing to remember.
+        if !sb.info().is_shut_down() {
+            inode.mark_dirty_datasync();
+        }
+        error::report(sb, e)
+    })
 }
