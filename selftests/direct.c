@@ -249,6 +249,8 @@ TEST_F(fs, cut_by_a_limit)
 		ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &low));
 		EXPECT_EQ(700, pwrite(fd, buf, 1024, 0));
 		ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &old));
+		close(fd);
+		fd = open("f", O_RDONLY);
 		EXPECT_TRUE(holds(fd, 3, 0, 700));
 		EXPECT_TRUE(holds(fd, 2, 700, most - 700));
 		free(buf);
