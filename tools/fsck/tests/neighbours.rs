@@ -281,6 +281,28 @@ fn the_separator_of_what_is_lost_does_not_cut_a_sound_node() {
     assert_eq!(contents(&image, "tree"), expected);
 }
 
+/// Zeroes where a record was are no reason to give up the one before.
+#[test]
+fn a_lost_record_costs_no_other() {
+    for (n, key) in [(1, 0), (2, 79)] {
+        let b = Builder::new(SIZE as u32, GROUP, 5);
+        let (name, ino) = tree(&b, "tree", 0);
+        let image = b.finish(HashMap::from([(name, ino)]));
+        image.mark_data();
+        let mut expected = contents(&image, "tree");
+        let root = image.tree("tree");
+        image.damage_and_repair(|i| {
+            let mut bytes = i.block(root);
+            put64(&mut bytes, header::SIZE + 16 * n, key);
+            put64(&mut bytes, header::SIZE + 16 * n + 8, 0);
+            i.put(root, &bytes);
+        });
+        let lost = 2 * LEAF * n as u64..2 * LEAF * (n as u64 + 1);
+        expected.retain(|at, _| !lost.contains(at));
+        assert_eq!(contents(&image, "tree"), expected);
+    }
+}
+
 /// A leaf is right for the file that ends with it, and then is not for the other: nobody has it any more.
 #[test]
 fn what_is_dropped_when_a_node_is_cut_again_is_free() {

@@ -70,10 +70,17 @@ impl Repair<'_> {
                 self.progress("groups", u64::from(ag.0), u64::from(all));
             }
             let header = self.group_header(ag);
-            match (&header, known.get(ag.0 as usize)) {
-                (None, None | Some(&(None | Some(summary::UNUSED)))) => continue,
-                _ => self.use_group(ag),
+            let start = self.geometry.group_start(ag);
+            let read = self.overlay.read(start, Kind::Group);
+            let says = known.get(ag.0 as usize).copied().flatten();
+            let unread = matches!(read, Err(Error::Io(_))) && says != Some(summary::UNUSED);
+            if unread && (says.is_none() || !self.is_journal_whole()) {
+                self.unread.borrow_mut().insert(start);
             }
+            if header.is_none() && says.is_none_or(|says| says == summary::UNUSED) {
+                continue;
+            }
+            self.use_group(ag);
             let mut map = Own::new(Kind::InodeMap, u64::from(ag.0));
             let mut blocks = Vec::new();
             if let Some(header) = &header {
@@ -127,8 +134,9 @@ impl Repair<'_> {
                     self.lost(who, format_args!("inode block: unreadable: removed"));
                 }
             }
-            if !complete {
-                self.search_group(ag, header.as_ref());
+            if !complete && self.search_group(ag, header.as_ref()) && unread {
+                // Only its bitmap tells what was freed from what is in use.
+                self.unread.borrow_mut().insert(start);
             }
         }
         let slots = self.geometry.inode_slots();
@@ -231,12 +239,9 @@ impl Repair<'_> {
 
     /// The header of a group, if it is sound.
     pub(super) fn group_header(&self, ag: AgNumber) -> Option<Buf> {
-        let at = self.geometry.group_start(ag);
-        let header = self.overlay.read(at, Kind::Group);
-        if matches!(header, Err(Error::Io(_))) {
-            // Only its bitmap tells what was freed from what is in use.
-            self.unread.borrow_mut().insert(at);
-        }
+        let header = self
+            .overlay
+            .read(self.geometry.group_start(ag), Kind::Group);
         header
             .ok()
             .filter(|header| header.u64(header::OWNER) == u64::from(ag.0))
@@ -269,8 +274,8 @@ impl Repair<'_> {
         }
     }
 
-    /// Looks at each block of a group whether it is an inode block.
-    fn search_group(&mut self, ag: AgNumber, header: Option<&Buf>) {
+    /// Looks at each block of a group whether it is an inode block. Returns whether one was found.
+    fn search_group(&mut self, ag: AgNumber, header: Option<&Buf>) -> bool {
         let mut found = 0;
         for n in 1..self.geometry.group_len(ag) {
             let word = header.map(|header| header.u64(group::BITMAP + (n / 64) as usize * 8));
@@ -293,12 +298,17 @@ impl Repair<'_> {
                 format_args!("inode map damaged: no other inode blocks in the group"),
             );
         }
+        found > 0
     }
 
     /// Whether that is an inode block of the group. If it is damaged it is one all the same: each of its inodes
     /// is looked at for itself.
     fn is_inode_block(&self, at: FsBlock, ag: AgNumber) -> bool {
+        let pointed_to = self.unread.borrow().contains(&at);
         let loaded = self.load(at, Kind::Inodes);
+        if !pointed_to && self.unread.borrow_mut().remove(&at) {
+            self.probed.borrow_mut().insert(at);
+        }
         loaded.is_some_and(|(buf, _)| buf.u64(header::OWNER) == u64::from(ag.0))
     }
 

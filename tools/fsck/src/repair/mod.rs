@@ -127,6 +127,8 @@ struct Repair<'a> {
     loses: bool,
     /// Blocks that the device failed to read, where they may have been what nothing else tells.
     unread: RefCell<BTreeSet<FsBlock>>,
+    /// Others it failed to read, which need not be anything.
+    probed: RefCell<BTreeSet<FsBlock>>,
     /// Those of them that are nodes of the groups' own trees.
     group_nodes: BTreeSet<FsBlock>,
 }
@@ -195,6 +197,7 @@ impl<'a> Repair<'a> {
             epoch: 0,
             loses: false,
             unread: RefCell::default(),
+            probed: RefCell::default(),
             group_nodes: BTreeSet::new(),
             geometry,
         }
@@ -235,11 +238,12 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// A block that could not be read and may have held what is lost now: it is neither data nor told by others.
+    /// A block that could not be read and may have held what is lost now: others do not tell that, nor is it data.
     fn missing(&self) -> Option<FsBlock> {
-        let unread = self.unread.borrow();
-        let is_told = |at| self.usage.is_data(at) || self.group_nodes.contains(&at);
-        let missing = unread.iter().find(|at| !is_told(**at));
+        let (unread, probed) = (self.unread.borrow(), self.probed.borrow());
+        let probed = probed.iter().filter(|at| !self.usage.is_data(**at));
+        let mut all = unread.iter().chain(probed);
+        let missing = all.find(|at| !self.group_nodes.contains(at));
         self.volume.unreadable_in_journal().or(missing.copied())
     }
 

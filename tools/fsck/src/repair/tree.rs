@@ -23,6 +23,8 @@
 //! What is left of a damaged node was cut to where it was met first. If its next place ends earlier it is cut again;
 //! a sound one does not belong there.
 
+use std::collections::BTreeMap;
+
 use cowfs_core::block::Block;
 use cowfs_core::btree::node::{self, Branch};
 use cowfs_core::btree::{Array, Fixed, Layout, Record};
@@ -236,34 +238,27 @@ impl Repair<'_> {
             .all(|pair| matches!(pair, [a, b] if a.key < b.key));
         let branches = match sound || ascend {
             true => old.clone(),
-            false => {
-                let mut begin = old.clone();
-                for branch in &mut begin {
-                    if let Some(key) = self.begin::<V>(branch, level - 1) {
-                        branch.key = key;
-                    }
-                }
-                self.believed(&begin, false)
-            }
+            false => self.orderly::<V>(&old, level - 1),
         };
-        // Of a damaged node no separator is to be believed by itself: what counts is before what can be read.
-        let counts: Vec<&Branch> = match sound {
-            true => branches.iter().collect(),
-            false => {
-                let all = branches.iter();
-                all.filter(|branch| self.begin::<V>(branch, level - 1).is_some())
-                    .collect()
-            }
-        };
+        // Of a damaged node no separator is to be believed by itself: to what can be read counts only where what can
+        // be read begins.
+        let counts = |branch: &Branch| sound || self.begin::<V>(branch, level - 1).is_some();
+        let readable: Vec<Branch> = branches.iter().copied().filter(counts).collect();
         let mut kept: Vec<Branch> = Vec::with_capacity(branches.len());
         let mut span: Option<Span> = None;
         for (n, mut branch) in branches.iter().copied().enumerate() {
             let from = span.map_or(range.from, |span| span.end);
-            let after = counts.partition_point(|it| it.key <= branch.key);
-            let to = counts.get(after).map_or(range.to, |next| {
+            let is_readable = readable.binary_search_by_key(&branch.key, |it| it.key);
+            let others = if is_readable.is_ok() {
+                &readable
+            } else {
+                &branches
+            };
+            let after = others.partition_point(|it| it.key <= branch.key);
+            let to = others.get(after).map_or(range.to, |next| {
                 let above = if n == 0 { from } else { branch.key };
                 let begin = |of: &Branch| self.begin::<V>(of, level - 1).unwrap_or(of.key);
-                let below = counts.get(after + 1).map_or(range.to, |last| match sound {
+                let below = others.get(after + 1).map_or(range.to, |last| match sound {
                     true => last.key,
                     false => last.key.max(begin(last)),
                 });
@@ -322,11 +317,42 @@ impl Repair<'_> {
             .collect()
     }
 
+    /// Branches in order: of those whose children, on `level`, can be read as many as there can be, by where these begin,
+    /// and others where their keys fit between.
+    fn orderly<V: Visitor>(&self, old: &[Branch], level: usize) -> Vec<Branch> {
+        let begins: Vec<(usize, u64)> = (0..)
+            .zip(old)
+            .filter_map(|(n, branch)| Some((n, self.begin::<V>(branch, level)?)))
+            .collect();
+        let keys: Vec<u64> = begins.iter().map(|(_, key)| *key).collect();
+        let kept = ascending(&keys).into_iter();
+        let sure: BTreeMap<usize, u64> = kept.filter_map(|n| begins.get(n).copied()).collect();
+        let readable: BTreeMap<usize, u64> = begins.into_iter().collect();
+        let mut branches: Vec<Branch> = Vec::with_capacity(old.len());
+        for (n, branch) in old.iter().enumerate() {
+            let above = branches.last().map(|branch| branch.key);
+            let below = sure.range(n..).next().map(|(_, key)| *key);
+            let fits = above.is_none_or(|above| above < branch.key)
+                && below.is_none_or(|below| branch.key < below);
+            match sure.get(&n) {
+                Some(&key) => branches.push(Branch { key, ..*branch }),
+                None if fits && !readable.contains_key(&n) => branches.push(*branch),
+                None => {}
+            }
+        }
+        branches
+    }
+
     /// Where the keys below a branch begin: with the first record there, or else where the node says that can be read.
     /// `None` if not even the child can be read.
     fn begin<V: Visitor>(&self, branch: &Branch, level: usize) -> Option<u64> {
-        let child = self.overlay.read(branch.child, V::KIND).ok();
-        let buf = child.filter(|buf| node::level(buf) == level && node::count(buf) > 0)?;
+        let child = self.overlay.read(branch.child, V::KIND);
+        if let Err(Error::Io(at)) = child {
+            self.unread.borrow_mut().insert(at);
+        }
+        let buf = child
+            .ok()
+            .filter(|buf| node::level(buf) == level && node::count(buf) > 0)?;
         if level == 0 {
             return Some(first_key(&buf, V::KIND));
         }
