@@ -125,6 +125,7 @@ fn has_beyond(view: &View<'_>, file: &File, size: i64) -> CoreResult<bool> {
 fn log_later(inode: &Inode, size: i64) {
     let data = inode.data();
     data.set_disk_size(&mut data.map_mut(), size.max(0) as u64);
+    data.set_unlogged(true);
     inode.mark_dirty_datasync();
 }
 

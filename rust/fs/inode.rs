@@ -372,12 +372,9 @@ impl<F: FileSystem> Inode<F> {
             != 0
     }
 
-    /// Whether it was marked dirty in something `fdatasync` needs, and has not been written since; or is being
-    /// written, be it for that.
+    /// Whether it was marked dirty, and not written since, in something `fdatasync` needs.
     pub fn is_dirty_datasync(&self) -> bool {
-        let mask = bindings::inode_state_flags_enum_I_DIRTY_DATASYNC
-            | bindings::inode_state_flags_enum_I_SYNC;
-        self.state() & mask != 0
+        self.state() & bindings::inode_state_flags_enum_I_DIRTY_DATASYNC != 0
     }
 
     /// Writes the inode, without its pages, now.

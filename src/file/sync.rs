@@ -2,6 +2,7 @@
 
 //! Making an inode durable.
 
+use crate::linux::fs::FreezeLevel;
 use crate::volume::Inode;
 use kernel::prelude::*;
 
@@ -15,7 +16,15 @@ pub(crate) fn metadata(inode: &Inode, datasync: bool) -> Result {
     if volume.is_shut_down() {
         return Err(EIO);
     }
-    if !datasync || inode.is_dirty_datasync() {
+    if inode.data().is_unlogged() {
+        // The VFS may take it for clean by now. What is frozen, or read-only, stays as it is.
+        if inode.sb().is_read_only() {
+            return Err(EIO);
+        }
+        let _writing = inode.sb().start_write(FreezeLevel::Internal);
+        inode.mark_dirty_datasync();
+        inode.sync_metadata(true)?;
+    } else if !datasync || inode.is_dirty_datasync() {
         inode.sync_metadata(true)?;
     }
     let tid = inode.data().must_commit(datasync);

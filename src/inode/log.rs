@@ -87,6 +87,7 @@ pub(crate) fn log(tx: &mut Tx<'_>, inode: &Inode, map: &mut Map, data: bool) -> 
         Contents::Symlink | Contents::None => {}
     }
     inode.data().changed_in(tx.tid(), data);
+    inode.data().set_unlogged(false);
     Ok(())
 }
 
@@ -104,10 +105,8 @@ pub(crate) fn write(inode: &Inode) -> Result {
         tx.finish().map(|_| ())
     };
     run().map_err(|e| {
-        // The VFS takes it for written. Once nothing can be any more, there is nothing to remember.
-        if !sb.info().is_shut_down() {
-            inode.mark_dirty_datasync();
-        }
+        // The VFS takes it for written.
+        inode.data().set_unlogged(true);
         error::report(sb, e)
     })
 }

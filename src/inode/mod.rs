@@ -162,6 +162,7 @@ pub(crate) struct InodeData {
     /// whoever writes with them held shared must not. Set and cleared with `i_rwsem` and
     /// `invalidate_lock` held.
     cloned_from: Atomic<bool>,
+    unlogged: Atomic<bool>,
     /// Whether it was found on the list of orphans of a volume that is about to be writable.
     reclaimed: Atomic<bool>,
     /// Whether written blocks may be mapped beyond the end of the file.
@@ -191,6 +192,7 @@ impl InodeData {
             copied: Atomic::new(0),
             converts: Atomic::new(false),
             cloned_from: Atomic::new(false),
+            unlogged: Atomic::new(false),
             reclaimed: Atomic::new(false),
             beyond: Atomic::new(false),
         })
@@ -285,6 +287,16 @@ impl InodeData {
     /// Says so.
     pub(crate) fn set_cloned_from(&self, cloned_from: bool) {
         self.cloned_from.store(cloned_from, Relaxed);
+    }
+
+    /// Whether something of it could not be logged when it was to be: whoever syncs it has to try again.
+    pub(crate) fn is_unlogged(&self) -> bool {
+        self.unlogged.load(Relaxed)
+    }
+
+    /// Says so.
+    pub(crate) fn set_unlogged(&self, unlogged: bool) {
+        self.unlogged.store(unlogged, Relaxed);
     }
 
     /// Whether it was found on the list of orphans of a volume that is about to be writable.
