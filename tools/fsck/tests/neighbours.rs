@@ -303,6 +303,34 @@ fn a_lost_record_costs_no_other() {
     }
 }
 
+/// Of three leaves in a row the first is lost, with a key that the others' do not go with; they are damaged, but may be
+/// read record by record.
+#[test]
+fn a_lost_record_costs_no_damaged_one() {
+    let b = Builder::new(SIZE as u32, GROUP, 5);
+    let ino = b.create(b.root(), "file", FileType::Regular);
+    for n in 0..6 * LEAF {
+        b.write(ino, 2 * n, 1, false);
+    }
+    let image = b.finish(HashMap::from([("file", ino)]));
+    image.mark_data();
+    let mut expected = contents(&image, "file");
+    let root = image.tree("file");
+    assert!(u16_at(&image.block(root), header::COUNT) >= 6);
+    let damaged = [2, 3].map(|n| image.child(root, n));
+    image.damage_and_repair(|i| {
+        let mut bytes = i.block(root);
+        put64(&mut bytes, header::SIZE + 16, 8 * LEAF - 1);
+        put64(&mut bytes, header::SIZE + 16 + 8, 0);
+        i.put(root, &bytes);
+        for at in damaged {
+            flip(i, at, header::CHECKSUM, 1);
+        }
+    });
+    expected.retain(|at, _| *at < 2 * LEAF || *at >= 4 * LEAF);
+    assert_eq!(contents(&image, "file"), expected);
+}
+
 /// A leaf is right for the file that ends with it, and then is not for the other: nobody has it any more.
 #[test]
 fn what_is_dropped_when_a_node_is_cut_again_is_free() {

@@ -129,7 +129,7 @@ struct Repair<'a> {
     unread: RefCell<BTreeSet<FsBlock>>,
     /// Others it failed to read, which need not be anything.
     probed: RefCell<BTreeSet<FsBlock>>,
-    /// Those of them that are nodes of the groups' own trees.
+    /// Nodes of the groups' own trees that it failed to read.
     group_nodes: BTreeSet<FsBlock>,
 }
 

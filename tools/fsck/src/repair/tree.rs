@@ -318,7 +318,7 @@ impl Repair<'_> {
     }
 
     /// Branches in order: of those whose children, on `level`, can be read as many as there can be, by where these begin,
-    /// and others where their keys fit between.
+    /// and of others as many as fit between them.
     fn orderly<V: Visitor>(&self, old: &[Branch], level: usize) -> Vec<Branch> {
         let begins: Vec<(usize, u64)> = (0..)
             .zip(old)
@@ -329,17 +329,24 @@ impl Repair<'_> {
         let sure: BTreeMap<usize, u64> = kept.filter_map(|n| begins.get(n).copied()).collect();
         let readable: BTreeMap<usize, u64> = begins.into_iter().collect();
         let mut branches: Vec<Branch> = Vec::with_capacity(old.len());
+        let mut others: Vec<Branch> = Vec::new();
+        let mut above = None;
         for (n, branch) in old.iter().enumerate() {
-            let above = branches.last().map(|branch| branch.key);
+            if let Some(&key) = sure.get(&n) {
+                branches.append(&mut self.believed(&others, false));
+                others.clear();
+                branches.push(Branch { key, ..*branch });
+                above = Some(key);
+                continue;
+            }
             let below = sure.range(n..).next().map(|(_, key)| *key);
             let fits = above.is_none_or(|above| above < branch.key)
                 && below.is_none_or(|below| branch.key < below);
-            match sure.get(&n) {
-                Some(&key) => branches.push(Branch { key, ..*branch }),
-                None if fits && !readable.contains_key(&n) => branches.push(*branch),
-                None => {}
+            if fits && !readable.contains_key(&n) {
+                others.push(*branch);
             }
         }
+        branches.append(&mut self.believed(&others, false));
         branches
     }
 
