@@ -27,6 +27,10 @@ pub(crate) fn metadata(inode: &Inode, datasync: bool) -> Result {
     } else if !datasync || inode.is_dirty_datasync() {
         inode.sync_metadata(true)?;
     }
+    // Who was writing it just now may have failed, and is the only one to be told.
+    if inode.data().is_unlogged() {
+        return Err(EIO);
+    }
     let tid = inode.data().must_commit(datasync);
     let mut flushed = false;
     if !journal.is_committed(tid) {

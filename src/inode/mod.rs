@@ -162,6 +162,7 @@ pub(crate) struct InodeData {
     /// whoever writes with them held shared must not. Set and cleared with `i_rwsem` and
     /// `invalidate_lock` held.
     cloned_from: Atomic<bool>,
+    /// Whether it changed in memory, but could not be logged when it was to be.
     unlogged: Atomic<bool>,
     /// Whether it was found on the list of orphans of a volume that is about to be writable.
     reclaimed: Atomic<bool>,
