@@ -245,6 +245,51 @@ static void truncation(struct __test_metadata *_metadata, off_t b, enum then the
 	close(fd);
 }
 
+/*
+ * The disk cannot even be told later, with whoever tries first getting the error, or the
+ * kernel's writeback, which tells nobody: who syncs the file then tries again.
+ */
+static void truncation_and_failed_attempt(struct __test_metadata *_metadata, off_t b, bool synced)
+{
+	int fd = with_neighbour(b);
+
+	ASSERT_OK(fd);
+	for (int i = 0; i < 100; i++)
+		ASSERT_OK(put(fd, 1, 2 * i * b, b));
+	ASSERT_OK(fsync(fd));
+	ASSERT_EQ(0, forget_all());
+	ASSERT_OK(access("beside", F_OK));
+	ASSERT_EQ(0, failing_reads());
+	EXPECT_ERRNO(EIO, ftruncate(fd, 0));
+	/* Nor can the block of the inode be read now. */
+	drop_clean_caches();
+	if (synced)
+		EXPECT_ERRNO(EIO, fsync(fd));
+	else
+		sync();
+	ASSERT_EQ(0, healthy());
+	ASSERT_OK(fsync(fd));
+	close(fd);
+	ASSERT_EQ(0, power_cycle("rw"));
+	fd = open("f", O_RDONLY);
+	EXPECT_EQ(0, size_of(fd));
+	close(fd);
+}
+
+TEST_F(fs, metadata_of_a_truncation_synced_twice)
+{
+	if (!is_cowfs())
+		SKIP(return, "others stop");
+	truncation_and_failed_attempt(_metadata, self->blk, true);
+}
+
+TEST_F(fs, metadata_of_a_truncation_written_back_and_synced)
+{
+	if (!is_cowfs())
+		SKIP(return, "others stop");
+	truncation_and_failed_attempt(_metadata, self->blk, false);
+}
+
 TEST_F(fs, metadata_of_a_truncation_and_a_write) { truncation(_metadata, self->blk, WRITTEN); }
 TEST_F(fs, metadata_of_a_truncation) { truncation(_metadata, self->blk, SYNCED); }
 TEST_F(fs, metadata_of_a_truncation_and_fdatasync) { truncation(_metadata, self->blk, DATA_SYNCED); }

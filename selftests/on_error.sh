@@ -34,6 +34,11 @@ told() {
 	grep -qE 'cowfs \(loop[0-9]+\): block [0-9]+: .' <<<"$log"
 }
 
+# Mounting it again says so.
+recorded() {
+	dmesg --raw | tac | sed '/on_error: mounted/q' | grep 'an error was recorded when last mounted'
+}
+
 if [[ ${1:-} == --panic ]]; then
 	module_load && with errors=panic
 	echo "the machine did not stop"
@@ -41,7 +46,7 @@ if [[ ${1:-} == --panic ]]; then
 fi
 
 umount "$TEST_DIR"
-plan 14
+plan 15
 check 'by default: the damage is met' with ''
 check 'by default: and told' told
 check 'by default: nothing is written any more' fails 'Read-only file system' touch "$TEST_DIR/new"
@@ -52,6 +57,8 @@ check 'met while frozen: who changes something does not wait' fails 'Read-only f
 check 'shown' eval '[[ $(findmnt -no FS-OPTIONS "$TEST_DIR") == *,emergency_ro* ]]'
 check 'it can only be mounted read-only now' eval 'fails "write-protected" mount -o remount,rw "$TEST_DIR" &&
 	mount -o remount,ro "$TEST_DIR" && umount "$TEST_DIR"'
+check 'a shutdown leaves it recorded' eval 'with "" && xfs_io -x -c shutdown "$TEST_DIR" && umount "$TEST_DIR" &&
+	fs_mount $image "$TEST_DIR" -o loop && recorded && umount "$TEST_DIR"'
 check 'errors=remount-ro is the default' eval 'with errors=remount-ro &&
 	fails "Read-only file system" touch "$TEST_DIR/new" && umount "$TEST_DIR"'
 check 'errors=continue: the damage is met' with errors=continue

@@ -155,6 +155,28 @@ TEST_F(volume, what_is_left)
 	}
 }
 
+/* A read-only mount, too, replays the journal for good: afterwards the device can be read-only. */
+TEST_F(volume, read_only_mounts)
+{
+	const off_t b = self->blk;
+	char here[PATH_MAX];
+	int fd = make_file("f", 1, b);
+
+	ASSERT_OK(fsync(fd));
+	close(fd);
+	ASSERT_OK(shut_down(variant->how));
+	ASSERT_NE(NULL, getcwd(here, sizeof(here)));
+	ASSERT_OK(chdir("/"));
+	ASSERT_EQ(0, sh("d=/dev/mapper/scratch; umount $TEST_DIR && "
+			"mount -t $FSTYP -o ro $d $TEST_DIR && umount $TEST_DIR && "
+			"blockdev --setro $d && mount -t $FSTYP -o ro $d $TEST_DIR"));
+	EXPECT_OK(chdir(here));
+	EXPECT_TRUE(holds_by_all_ways("f", 1, 0, b));
+	EXPECT_OK(chdir("/"));
+	ASSERT_EQ(0, sh("d=/dev/mapper/scratch; umount $TEST_DIR && blockdev --setrw $d && "
+			"mount -t $FSTYP ${MOUNT_OPTIONS:+-o $MOUNT_OPTIONS} $d $TEST_DIR"));
+}
+
 #define WRITERS 4
 #define BLOCKS	16
 

@@ -57,9 +57,14 @@ bool eventually(bool (*condition)(void *), void *arg)
 
 void drop_caches(void)
 {
+	sync();
+	drop_clean_caches();
+}
+
+void drop_clean_caches(void)
+{
 	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
 
-	sync();
 	if (fd < 0 || write(fd, "3", 1) != 1)
 		perror("# drop_caches");
 	close(fd);

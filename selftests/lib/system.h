@@ -20,6 +20,8 @@ bool eventually(bool (*condition)(void *), void *arg);
 
 /* Write everything back and forget every clean page, dentry and inode: slow. */
 void drop_caches(void);
+/* Forget those, and write nothing back. */
+void drop_clean_caches(void);
 /* The same for the pages of one file. */
 void drop_pages(int fd);
 /* Unmount and mount $TEST_DIR again; the caller may not be inside. 0 or -1. */
