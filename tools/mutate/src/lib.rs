@@ -88,6 +88,21 @@ impl Targets {
         changed
     }
 
+    /// Puts `values` from byte `from` of the volume with these `bytes` on: the block, as it is then; `None` if that
+    /// is not in a block of metadata.
+    pub fn put(&self, bytes: &[u8], from: u64, values: &[u8]) -> Option<(FsBlock, Vec<u8>)> {
+        let size = self.size as u64;
+        let at = self.blocks.iter().copied().find(|at| at.0 == from / size)?;
+        let start = at.0 as usize * self.size;
+        let mut block = bytes.get(start..start + self.size)?.to_vec();
+        let place = (from % size) as usize;
+        block
+            .get_mut(place..place + values.len())?
+            .copy_from_slice(values);
+        self.seal(at, &mut block);
+        Some((at, block))
+    }
+
     /// Makes the checksum right, whichever this block has.
     fn seal(&self, at: FsBlock, block: &mut [u8]) {
         if at.0 == 0 {
