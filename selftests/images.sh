@@ -132,6 +132,14 @@ late_log() {
 	crafted $((start * 4096 + 20)) 00000002
 }
 
+# All that is wrong afterwards is that the volume was found to be.
+no_root() {
+	make_image && links '' 0 && fails 'Structure needs cleaning' fs_mount $image "$TEST_DIR" -o loop || return
+	links '' 4 || return
+	fsck.cowfs -p $image
+	[[ $? == 1 ]] && fs_check $image
+}
+
 # Who goes on after an error does not delete what has a name but no links: NAME has them back.
 kept() {
 	make_image && links "$1" 0 && fs_mount $image "$TEST_DIR" -o loop,errors=continue || return
@@ -174,8 +182,7 @@ else
 	skip 'its first block unreadable' 'only for cowfs'
 fi
 if [[ $FSTYP == cowfs ]]; then
-	check 'a root without links' eval 'make_image && links "" 0 && refused "Structure needs cleaning" &&
-		links "" 4 && fs_check $image'
+	check 'a root without links keeps what it has' no_root
 	check 'a file without links keeps what it has' kept /big 1
 	check 'so does a directory' kept /a 3
 	check 'a log that begins late' eval 'make_image && late_log && refused "."'
