@@ -191,6 +191,20 @@ TEST_F(fs, metadata_of_a_write_in_the_middle)
 			"mount -t $FSTYP /dev/mapper/scratch $TEST_DIR"));
 }
 
+/* A file "f" of many blocks that is cut when what maps them cannot be read, nor can anything else. */
+static int cut_while_reads_fail(off_t b)
+{
+	int fd = with_neighbour(b);
+
+	for (int i = 0; i < 100; i++)
+		if (put(fd, 1, 2 * i * b, b))
+			return -1;
+	/* The neighbour's name brings the block that both inodes are in. */
+	if (fsync(fd) || forget_all() || access("beside", F_OK) || failing_reads())
+		return -1;
+	return ftruncate(fd, 0) && errno == EIO ? fd : -1;
+}
+
 enum then { WRITTEN, SYNCED, DATA_SYNCED, OUT_OF_MEMORY };
 
 /*
@@ -199,18 +213,10 @@ enum then { WRITTEN, SYNCED, DATA_SYNCED, OUT_OF_MEMORY };
  */
 static void truncation(struct __test_metadata *_metadata, off_t b, enum then then)
 {
-	int fd = with_neighbour(b);
+	int fd = cut_while_reads_fail(b);
 	off_t size;
 
 	ASSERT_OK(fd);
-	for (int i = 0; i < 100; i++)
-		ASSERT_OK(put(fd, 1, 2 * i * b, b));
-	ASSERT_OK(fsync(fd));
-	ASSERT_EQ(0, forget_all());
-	/* Reads the block that both inodes are in. */
-	ASSERT_OK(access("beside", F_OK));
-	ASSERT_EQ(0, failing_reads());
-	EXPECT_ERRNO(EIO, ftruncate(fd, 0));
 	ASSERT_EQ(0, healthy());
 	size = size_of(fd);
 	if (is_cowfs())
@@ -251,16 +257,9 @@ static void truncation(struct __test_metadata *_metadata, off_t b, enum then the
  */
 static void truncation_and_failed_attempt(struct __test_metadata *_metadata, off_t b, bool synced)
 {
-	int fd = with_neighbour(b);
+	int fd = cut_while_reads_fail(b);
 
 	ASSERT_OK(fd);
-	for (int i = 0; i < 100; i++)
-		ASSERT_OK(put(fd, 1, 2 * i * b, b));
-	ASSERT_OK(fsync(fd));
-	ASSERT_EQ(0, forget_all());
-	ASSERT_OK(access("beside", F_OK));
-	ASSERT_EQ(0, failing_reads());
-	EXPECT_ERRNO(EIO, ftruncate(fd, 0));
 	/* Nor can the block of the inode be read now. */
 	drop_clean_caches();
 	if (synced)
